@@ -1,0 +1,1 @@
+"""Korean retrieval and reranking for LlamaIndex."""

@@ -1,0 +1,149 @@
+"""What can go wrong, said in the user's words.
+
+Every error of this package is a `KoRerankError`, and each leaf is also the builtin that a caller would guess::
+
+    KoRerankError
+    ├── InvalidSetting (ValueError)           a parameter out of range, or an unknown name
+    ├── MissingExtra (ImportError)            an optional library that is not installed
+    ├── TextError
+    │   ├── InvalidText (ValueError)          lone surrogates: text that no file can hold
+    │   └── BlankQuery (ValueError)           a question that is missing, empty or only white space
+    ├── DataError
+    │   ├── UnknownDataset (ValueError)       a data set spec or split that does not exist
+    │   ├── DatasetUnavailable (OSError)      a file that is missing, or a hub out of reach
+    │   ├── MalformedData (ValueError)        a file, row or field that cannot be read; names all three
+    │   ├── EmptyCorpus (ValueError)          nothing to index, search or train on
+    │   └── SplitLeak (ValueError)            one context in both training and validation
+    ├── ModelError
+    │   ├── ModelNotFound (OSError)           no such folder or catalog name, and no hub in reach
+    │   └── UnsuitableModel (ValueError)      a model that cannot do the asked task
+    └── StoreError
+        ├── IndexNotFound (FileNotFoundError) no index in that folder
+        ├── IndexExists (FileExistsError)     an index is already there
+        ├── DamagedIndex (OSError)            the table of an index cannot be read
+        ├── ModelMismatch (ValueError)        an index opened with another embedding model or tokenizer
+        ├── DimensionMismatch (ValueError)    a vector of another length than the index holds
+        ├── InvalidVector (ValueError)        NaN, infinite or zero vectors, or none at all
+        ├── InvalidNode (ValueError)          metadata that JSON cannot hold, or a node of an unknown kind
+        ├── DuplicateNodeId (ValueError)      one id twice
+        └── UnsupportedQuery (NotImplementedError)  a filter or query mode that the store does not have
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class KoRerankError(Exception):
+    """The root of every error that this package raises."""
+
+
+class InvalidSetting(KoRerankError, ValueError):
+    """A parameter is out of range, or names something unknown."""
+
+
+class MissingExtra(KoRerankError, ImportError):
+    """An optional library is needed that is not installed."""
+
+
+class TextError(KoRerankError):
+    """A text cannot be used as it is."""
+
+
+class InvalidText(TextError, ValueError):
+    """A text holds lone surrogates, which no encoding can write."""
+
+
+class BlankQuery(TextError, ValueError):
+    """A question is missing, empty, or only white space."""
+
+
+class DataError(KoRerankError):
+    """A data set cannot be used."""
+
+
+class UnknownDataset(DataError, ValueError):
+    """A data set spec or a split that does not exist."""
+
+
+class DatasetUnavailable(DataError, OSError):
+    """A data file is missing, or the hub is out of reach."""
+
+
+class MalformedData(DataError, ValueError):
+    """A data file is not in the layout that its spec names; the message gives file, row and field."""
+
+
+class EmptyCorpus(DataError, ValueError):
+    """There is nothing to index, search or train on."""
+
+
+class SplitLeak(DataError, ValueError):
+    """The same context is in both training and validation."""
+
+
+class ModelError(KoRerankError):
+    """A model cannot be loaded or used."""
+
+
+class ModelNotFound(ModelError, OSError):
+    """No such model: neither a catalog name, nor a folder, nor a hub name in reach."""
+
+
+class UnsuitableModel(ModelError, ValueError):
+    """The model exists and cannot do what was asked of it."""
+
+
+class StoreError(KoRerankError):
+    """An index on disk cannot be used as asked."""
+
+
+class IndexNotFound(StoreError, FileNotFoundError):
+    """There is no index in the folder."""
+
+
+class IndexExists(StoreError, FileExistsError):
+    """There is an index in the folder already."""
+
+
+class DamagedIndex(StoreError, OSError):
+    """The table of an index cannot be read."""
+
+
+class ModelMismatch(StoreError, ValueError):
+    """An index was opened with another embedding model or tokenizer than it was built with."""
+
+
+class DimensionMismatch(StoreError, ValueError):
+    """A vector has another length than the index holds."""
+
+
+class InvalidVector(StoreError, ValueError):
+    """A vector is missing, zero, or holds NaN or infinity."""
+
+
+class InvalidNode(StoreError, ValueError):
+    """A node cannot be stored: its metadata is no JSON, or its id or kind is not usable."""
+
+
+class DuplicateNodeId(StoreError, ValueError):
+    """One node id was given twice."""
+
+
+class UnsupportedQuery(StoreError, NotImplementedError):
+    """A filter or a query mode that the store does not have."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Say which known name was probably meant, as the tail of an error message.
+
+    >>> nearest("klue-mcr", ["klue-mrc", "sample"])
+    "did you mean 'klue-mrc'? known: klue-mrc, sample"
+    >>> nearest("zzz", ["sample"])
+    'known: sample'
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    listing = "known: " + ", ".join(names)
+    return f"did you mean {close[0]!r}? {listing}" if close else listing

@@ -1,0 +1,1 @@
+"""Korean text: one normal form, sentences, and the two lexical views."""

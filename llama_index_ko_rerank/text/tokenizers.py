@@ -1,0 +1,161 @@
+"""The two lexical views of a Korean text: its content morphemes, and its character bigrams.
+
+Each tokenizer has an identity string that goes into every artefact built with it, so that an index is never searched
+with tokens made another way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from kiwipiepy import KiwiConfig
+
+from llama_index_ko_rerank.text.kiwi import UserWord, analyser, kiwi_version
+from llama_index_ko_rerank.text.normalize import normalize
+
+CONTENT_TAGS: dict[str, tuple[str, ...]] = {
+    "nouns name what a text is about": ("NNG", "NNP", "NR", "NP"),
+    "bound nouns count: 개, 명, 년 tell one number from another": ("NNB",),
+    "verbs and adjectives say what happens; their endings are other tokens": ("VV", "VA", "VX", "VCN"),
+    "roots carry the meaning of 깨끗하다 and its like": ("XR",),
+    "prefixes turn a meaning round: 비-, 미-, 무-": ("XPN",),
+    "determiners and adverbs separate 모든 from 어떤": ("MM", "MAG", "MAJ"),
+    "numbers, Latin and Chinese characters are names and values": ("SN", "SL", "SH"),
+    "addresses and serial numbers are looked up whole": ("W_URL", "W_EMAIL", "W_HASHTAG", "W_MENTION", "W_SERIAL"),
+}
+"""Which Kiwi tags are content, with the reason of each group. Particles, endings, suffixes, the copula and punctuation
+are out: they stand in every passage and say nothing of its subject."""
+
+QUESTION_WORDS = frozenset("무엇 뭐 누구 어디 언제 얼마 어떤 무슨 몇 어느 어떻게 왜".split())
+"""Words that ask and do not describe. They are rare in passages, so BM25 would weigh them heavily; left out of questions,
+Hit@1 on the `tune` half of KorQuAD goes from .9095 to .9113."""
+
+_KEPT = frozenset(tag for tags in CONTENT_TAGS.values() for tag in tags)
+_WORD = re.compile(r"[^\W_]+")
+
+
+class LexicalTokenizer(Protocol):
+    """Turns texts into the tokens that one lexical view counts."""
+
+    name: str
+
+    @property
+    def identity(self) -> str:
+        """Name, version and options; equal identities make equal tokens."""
+        ...
+
+    def tokens(self, texts: Iterable[str]) -> Iterator[list[str]]:
+        """Yield the tokens of each text, in order and with repeats."""
+        ...
+
+    def query_tokens(self, query: str) -> list[str]:
+        """Return the tokens of a question that are worth looking for."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class MorphemeStream:
+    """The content morphemes of one text in reading order; the three lists have one length.
+
+    Attributes:
+        forms: Dictionary forms in lower case; a form of several words is split at its spaces.
+        tags: Kiwi's tag of each, without the mark of irregular conjugation.
+        sentences: Number of the sentence that each stands in, from 0.
+    """
+
+    forms: list[str]
+    tags: list[str]
+    sentences: list[int]
+
+
+class MorphemeTokenizer:
+    """Content morphemes by Kiwi, with particles and endings taken off.
+
+    Args:
+        user_words: Words of the user's own with their tags, such as ``("한들소프트", "NNP")``.
+        space_tolerance: How many wrong spaces inside a word Kiwi may ignore (``학 생`` as ``학생``). With 1, questions
+            with 15 % of their characters split apart are answered first .889 of the time instead of .825, at the
+            price of .001 on well-spaced ones (KorQuAD `tune`).
+
+    It may be used from several threads; a bulk call runs on all cores.
+    """
+
+    name = "morphemes"
+
+    def __init__(self, user_words: Sequence[UserWord] = (), space_tolerance: int = 1) -> None:
+        self.user_words: tuple[UserWord, ...] = tuple((str(word), str(tag)) for word, tag in user_words)
+        self.space_tolerance = space_tolerance
+
+    @property
+    def identity(self) -> str:
+        """Kiwi's version, the kept tags, and a digest of the user's words."""
+        options = f"{sorted(_KEPT)}{self.user_words}{self.space_tolerance}"
+        return f"morphemes/1 kiwi={kiwi_version()} options={hashlib.sha256(options.encode()).hexdigest()[:12]}"
+
+    def analyse(self, texts: Iterable[str]) -> Iterator[MorphemeStream]:
+        """Yield the content morphemes of each text with tags and sentence numbers, in one pass of Kiwi.
+
+        Raises:
+            InvalidText: A text holds lone surrogates.
+        """
+        config = KiwiConfig(space_tolerance=self.space_tolerance)
+        kiwi = analyser(self.user_words)
+        for morphemes in kiwi.tokenize((normalize(text) for text in texts), override_config=config):
+            forms: list[str] = []
+            tags: list[str] = []
+            sentences: list[int] = []
+            for morpheme in morphemes:
+                tag = morpheme.tag.split("-")[0]
+                if tag in _KEPT:
+                    for form in morpheme.form.lower().split():
+                        forms.append(form)
+                        tags.append(tag)
+                        sentences.append(morpheme.sent_position)
+            yield MorphemeStream(forms, tags, sentences)
+
+    def tokens(self, texts: Iterable[str]) -> Iterator[list[str]]:
+        """Yield the content morphemes of each text.
+
+        >>> list(MorphemeTokenizer().tokens(["학생들이 도서관에서 공부한다"]))
+        [['학생', '도서관', '공부']]
+        """
+        return (stream.forms for stream in self.analyse(texts))
+
+    def query_tokens(self, query: str) -> list[str]:
+        """Return the content morphemes of a question without its question words, unless it has no others.
+
+        >>> MorphemeTokenizer().query_tokens("도서관은 어디에 있어?")
+        ['도서관', '있']
+        """
+        forms = next(self.tokens([query]))
+        return [form for form in forms if form not in QUESTION_WORDS] or forms
+
+
+class BigramTokenizer:
+    """Pairs of neighbouring characters, across spaces and without punctuation.
+
+    Spaces are taken out first, so that a spacing error changes at most nothing: ``한국 어`` and ``한국어`` have the same
+    bigrams. On the `tune` half of KorQuAD, bigrams across spaces find the passage first for .911 of 3,316 questions,
+    bigrams inside words for .901 (BM25 with k1 = 0.9, b = 0.4).
+    """
+
+    name = "bigrams"
+    identity = "bigrams/1 across-spaces lower-case"
+
+    def tokens(self, texts: Iterable[str]) -> Iterator[list[str]]:
+        """Yield the character bigrams of each text; a text of one character is its own token.
+
+        >>> list(BigramTokenizer().tokens(["한국 어!", "A"]))
+        [['한국', '국어'], ['a']]
+        """
+        for text in texts:
+            joined = "".join(_WORD.findall(normalize(text).lower()))
+            yield [joined] if len(joined) == 1 else [joined[i : i + 2] for i in range(len(joined) - 1)]
+
+    def query_tokens(self, query: str) -> list[str]:
+        """Return the bigrams of a question, its question words among them: they are too short to take out."""
+        return next(self.tokens([query]))
