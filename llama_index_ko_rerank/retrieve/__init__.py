@@ -1,0 +1,1 @@
+"""Finding candidates: two Korean lexical views, fusion, and the hybrid of any legs."""
