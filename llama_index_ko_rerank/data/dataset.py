@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import count
 from typing import NamedTuple
 
 from llama_index_ko_rerank.errors import EmptyCorpus
@@ -107,18 +108,31 @@ class PassageCollector:
 
     Several questions of KLUE MRC and KorQuAD share one context, so that a hit must be judged by text; here equal
     texts (after NFC) get one id, and equality of ids is equality of texts.
+
+    Args:
+        reserved: Ids that will be given to `add`, and so are never made up here.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, reserved: Iterable[str] = ()) -> None:
         self._by_text: dict[str, Passage] = {}
+        taken = frozenset(reserved)
+        self._free_ids = (name for name in (f"p{number:05d}" for number in count()) if name not in taken)
 
     def add(self, text: str, *, title: str = "", passage_id: str | None = None) -> str:
-        """Add a text unless it is there, and return its passage id (``p00000`` and so on where none is given)."""
-        text = unicodedata.normalize("NFC", text)
+        """Add a text unless it is there, and return its passage id.
+
+        Args:
+            text: The passage.
+            title: Its title; of several for one text, the first that is not empty stays.
+            passage_id: An id of its own; ``p00000`` and so on where None. A text that is there keeps the id it has.
+        """
+        text, title = unicodedata.normalize("NFC", text), unicodedata.normalize("NFC", title)
         known = self._by_text.get(text)
         if known is None:
-            known = Passage(passage_id or f"p{len(self._by_text):05d}", text, unicodedata.normalize("NFC", title))
+            known = Passage(passage_id or next(self._free_ids), text, title)
             self._by_text[text] = known
+        elif title and not known.title:
+            self._by_text[text] = replace(known, title=title)
         return known.id
 
     @property

@@ -1,0 +1,26 @@
+"""Data sets in one shape, named by one spec string."""
+
+from llama_index_ko_rerank.data.dataset import (
+    PairDataset,
+    Passage,
+    Question,
+    RetrievalDataset,
+    SentencePair,
+    TrainingPair,
+)
+from llama_index_ko_rerank.data.irrelevant import irrelevant_contexts
+from llama_index_ko_rerank.data.load import available_splits, dataset_kind, load_dataset, load_sentence_pairs
+
+__all__ = [
+    "PairDataset",
+    "Passage",
+    "Question",
+    "RetrievalDataset",
+    "SentencePair",
+    "TrainingPair",
+    "available_splits",
+    "dataset_kind",
+    "irrelevant_contexts",
+    "load_dataset",
+    "load_sentence_pairs",
+]
