@@ -1,1 +1,75 @@
-"""Korean retrieval and reranking for LlamaIndex."""
+"""Korean retrieval and reranking for LlamaIndex.
+
+The names below are resolved on first use, so that importing the package loads no model library.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from llama_index_ko_rerank.answer import build_query_engine
+    from llama_index_ko_rerank.answer.collection import open_collection
+    from llama_index_ko_rerank.data import load_dataset, load_sentence_pairs
+    from llama_index_ko_rerank.embed import KoreanEmbedding
+    from llama_index_ko_rerank.evaluate import SearchSystem, evaluate_retrieval
+    from llama_index_ko_rerank.rerank.postprocessor import CrossEncoderNodePostprocessor
+    from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
+    from llama_index_ko_rerank.retrieve.fusion import convex_combination, reciprocal_rank_fusion
+    from llama_index_ko_rerank.retrieve.hybrid import HybridRetriever
+    from llama_index_ko_rerank.store import DurableFaissVectorStore, build_index, open_index
+    from llama_index_ko_rerank.train import train_bi_encoder, train_cross_encoder
+
+_HOMES = {
+    "build_query_engine": "answer",
+    "open_collection": "answer.collection",
+    "load_dataset": "data",
+    "load_sentence_pairs": "data",
+    "KoreanEmbedding": "embed",
+    "SearchSystem": "evaluate",
+    "evaluate_retrieval": "evaluate",
+    "CrossEncoderNodePostprocessor": "rerank.postprocessor",
+    "KoreanBM25Retriever": "retrieve.bm25",
+    "convex_combination": "retrieve.fusion",
+    "reciprocal_rank_fusion": "retrieve.fusion",
+    "HybridRetriever": "retrieve.hybrid",
+    "DurableFaissVectorStore": "store",
+    "build_index": "store",
+    "open_index": "store",
+    "train_bi_encoder": "train",
+    "train_cross_encoder": "train",
+}
+
+__all__ = [
+    "CrossEncoderNodePostprocessor",
+    "DurableFaissVectorStore",
+    "HybridRetriever",
+    "KoreanBM25Retriever",
+    "KoreanEmbedding",
+    "SearchSystem",
+    "build_index",
+    "build_query_engine",
+    "convex_combination",
+    "evaluate_retrieval",
+    "load_dataset",
+    "load_sentence_pairs",
+    "open_collection",
+    "open_index",
+    "reciprocal_rank_fusion",
+    "train_bi_encoder",
+    "train_cross_encoder",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        return version("llama-index-ko-rerank")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

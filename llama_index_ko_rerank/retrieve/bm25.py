@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from llama_index.core import VectorStoreIndex
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.callbacks.base import CallbackManager
-from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle, TextNode
+from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
+from llama_index.core.storage.docstore.utils import doc_to_json, json_to_doc
 from llama_index.core.vector_stores.types import MetadataFilters
 from llama_index.core.vector_stores.utils import build_metadata_filter_fn
 from numpy.typing import NDArray
@@ -19,9 +22,16 @@ from llama_index_ko_rerank.errors import DamagedIndex, EmptyCorpus, InvalidSetti
 from llama_index_ko_rerank.ranked_node import LegHit, RankedNode
 from llama_index_ko_rerank.retrieve.lexical_index import LexicalIndex, View
 from llama_index_ko_rerank.retrieve.postings import BM25Settings
-from llama_index_ko_rerank.retrieve.snapshot import load_lexical_index, save_lexical_index, write_whole
+from llama_index_ko_rerank.retrieve.snapshot import (
+    drop_older,
+    load_lexical_index,
+    read_digested,
+    save_lexical_index,
+    write_digested,
+)
+from llama_index_ko_rerank.store.vector_store import DurableFaissVectorStore
 from llama_index_ko_rerank.text.kiwi import UserWord
-from llama_index_ko_rerank.text.normalize import check_query
+from llama_index_ko_rerank.text.normalize import check_query, check_text
 
 _NODES = "nodes.jsonl"
 
@@ -57,6 +67,8 @@ class KoreanBM25Retriever(BaseRetriever):
         self.metadata_mode = metadata_mode
         self._index = index
         self._nodes = dict(nodes)
+        self._store: DurableFaissVectorStore | None = None
+        self._generation = -1
         self._lock = threading.RLock()
         super().__init__(callback_manager=callback_manager, verbose=verbose)
 
@@ -106,6 +118,45 @@ class KoreanBM25Retriever(BaseRetriever):
         retriever.add(nodes, on_progress=on_progress)
         return retriever
 
+    @classmethod
+    def from_index(
+        cls,
+        index: VectorStoreIndex | DurableFaissVectorStore,
+        *,
+        similarity_top_k: int = 10,
+        view: View = "both",
+        user_words: Sequence[UserWord] = (),
+        settings: BM25Settings | None = None,
+        filters: MetadataFilters | None = None,
+        metadata_mode: MetadataMode = MetadataMode.EMBED,
+        callback_manager: CallbackManager | None = None,
+    ) -> KoreanBM25Retriever:
+        """Search the nodes of our vector index by their words, and go on following it.
+
+        What is added to the index or deleted from it later, by this process or another, is found or gone at the next
+        question; only what is new is tokenised. The arguments are those of `from_nodes`.
+
+        Raises:
+            InvalidSetting: The index does not stand on a `DurableFaissVectorStore`; use `from_nodes`.
+        """
+        store = index.vector_store if isinstance(index, VectorStoreIndex) else index
+        if not isinstance(store, DurableFaissVectorStore):
+            raise InvalidSetting(
+                f"from_index reads a DurableFaissVectorStore, not {type(store).__name__}; pass its nodes to from_nodes"
+            )
+        retriever = cls(
+            LexicalIndex(view, user_words=user_words, settings=settings),
+            {},
+            similarity_top_k=similarity_top_k,
+            filters=filters,
+            metadata_mode=metadata_mode,
+            callback_manager=callback_manager,
+        )
+        retriever._store = store
+        with retriever._lock:
+            retriever._follow()
+        return retriever
+
     def add(self, nodes: Sequence[BaseNode], *, on_progress: Callable[[int, int], None] | None = None) -> None:
         """Add nodes; what is there already is not tokenised again.
 
@@ -113,6 +164,10 @@ class KoreanBM25Retriever(BaseRetriever):
             DuplicateNodeId: An id is given twice or is there already; nothing is added.
             InvalidText: A text holds lone surrogates; nothing is added.
         """
+        self._refuse_if_following("add nodes to")
+        self._add(nodes, on_progress)
+
+    def _add(self, nodes: Sequence[BaseNode], on_progress: Callable[[int, int], None] | None = None) -> None:
         ids = [node.node_id for node in nodes]
         texts = [node.get_content(metadata_mode=self.metadata_mode) for node in nodes]
         with self._lock:
@@ -121,10 +176,34 @@ class KoreanBM25Retriever(BaseRetriever):
 
     def delete(self, node_ids: Sequence[str]) -> int:
         """Delete nodes by id, passing over unknown ones, and return how many were there."""
+        self._refuse_if_following("delete nodes from")
+        return self._delete(node_ids)
+
+    def _delete(self, node_ids: Sequence[str]) -> int:
         with self._lock:
             for node_id in node_ids:
                 self._nodes.pop(node_id, None)
             return self._index.delete(node_ids)
+
+    def _refuse_if_following(self, deed: str) -> None:
+        if self._store is not None:
+            raise InvalidSetting(f"this retriever follows the index in {self._store.path!r}; {deed} that index")
+
+    def _follow(self) -> None:
+        """Bring the lexical index up to the newest generation of the store."""
+        if self._store is None or self._store.generation == self._generation:
+            return
+        generation = self._store.generation
+        nodes = {node.node_id: node for node in self._store.nodes()}
+        self._delete(
+            [
+                node_id
+                for node_id, node in self._nodes.items()
+                if node_id not in nodes or nodes[node_id].hash != node.hash
+            ]
+        )
+        self._add([node for node_id, node in nodes.items() if node_id not in self._nodes])
+        self._generation = generation
 
     def __len__(self) -> int:
         return len(self._index)
@@ -137,14 +216,19 @@ class KoreanBM25Retriever(BaseRetriever):
     def persist(self, folder: str | Path) -> None:
         """Write the index and its nodes into a folder.
 
-        A reader sees the old state or the new one: the manifest is replaced last, and names what belongs to it.
+        A crash at any moment leaves the old state or the new one: the manifest is replaced last, and names what belongs
+        to it.
+
+        Raises:
+            InvalidText: Metadata or an id hold lone surrogates; nothing is written.
         """
         folder = Path(folder)
         with self._lock:
-            lines = [self._nodes[node_id].to_json() for node_id in self._index.ids]
+            lines = [_to_line(self._nodes[node_id]) for node_id in self._index.ids]
             folder.mkdir(parents=True, exist_ok=True)
-            write_whole(folder / _NODES, ("\n".join(lines) + "\n").encode("utf-8"))
-            save_lexical_index(self._index, folder, {"metadata_mode": self.metadata_mode.value})
+            entry = write_digested(folder, _NODES, "".join(lines).encode("utf-8"))
+            save_lexical_index(self._index, folder, {"metadata_mode": self.metadata_mode.value, "nodes": entry})
+            drop_older(folder, _NODES, entry)
 
     @classmethod
     def load(
@@ -160,26 +244,24 @@ class KoreanBM25Retriever(BaseRetriever):
         folder = Path(folder)
         index, extra = load_lexical_index(folder)
         try:
-            lines = (folder / _NODES).read_text(encoding="utf-8").splitlines()
-            nodes = [TextNode.from_json(line) for line in lines]
-        except (OSError, ValueError) as problem:
+            metadata_mode = MetadataMode(extra["metadata_mode"])
+            lines = read_digested(folder, extra["nodes"]).decode("utf-8").split("\n")[:-1]
+            nodes = [json_to_doc(json.loads(line)) for line in lines]
+        except (KeyError, TypeError, ValueError) as problem:
             raise DamagedIndex(
-                f"{_NODES} in {str(folder)!r} cannot be read ({problem}); rebuild the index"
+                f"the nodes in {str(folder)!r} cannot be read ({problem}); rebuild the index"
             ) from problem
         by_id = {node.node_id: node for node in nodes}
         if list(by_id) != index.ids:
-            raise DamagedIndex(f"{_NODES} in {str(folder)!r} does not belong to the index beside it; rebuild the index")
-        return cls(
-            index,
-            by_id,
-            similarity_top_k=similarity_top_k,
-            filters=filters,
-            metadata_mode=MetadataMode(extra["metadata_mode"]),
-        )
+            raise DamagedIndex(
+                f"the nodes in {str(folder)!r} do not belong to the index beside them; rebuild the index"
+            )
+        return cls(index, by_id, similarity_top_k=similarity_top_k, filters=filters, metadata_mode=metadata_mode)
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         query = check_query(query_bundle.query_str)
         with self._lock:
+            self._follow()
             hits = self._index.search(query, self.similarity_top_k, mask=self._mask())
             return [
                 RankedNode(
@@ -198,3 +280,9 @@ class KoreanBM25Retriever(BaseRetriever):
             return None
         passes = build_metadata_filter_fn(lambda node_id: self._nodes[node_id].metadata, self.filters)
         return np.fromiter((passes(node_id) for node_id in self._index.ids), bool, len(self._index))
+
+
+def _to_line(node: BaseNode) -> str:
+    line = json.dumps(doc_to_json(node), ensure_ascii=False)
+    check_text(line, f"node {node.node_id!r}")
+    return f"{line}\n"

@@ -31,7 +31,8 @@ def _by_range(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _by_deviation(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    spread = scores.std()
+    # Equal scores are told by comparison: rounding may leave them a deviation of 1e-17.
+    spread = scores.std() if scores.max() > scores.min() else 0.0
     return (scores - scores.mean()) / spread if spread > 0 else np.zeros_like(scores)
 
 
@@ -45,8 +46,8 @@ NORMALIZATIONS: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] 
 - ``max``: divided by the largest (all 0 where that is not above 0). For scores with a meaningful zero, as BM25 has.
 - ``min-max``: from the lowest at 0 to the largest at 1 (all 1 where they are equal). Lee, "Analyses of multiple
   evidence combination", SIGIR 1997.
-- ``z-score``: mean 0, standard deviation 1. Renda and Straccia, "Web metasearch: rank vs. score based rank aggregation
-  methods", SAC 2003.
+- ``z-score``: mean 0, standard deviation 1 (all 0 where they are equal). Renda and Straccia, "Web metasearch: rank vs.
+  score based rank aggregation methods", SAC 2003.
 """
 
 
@@ -114,7 +115,7 @@ def convex_combination(
         raise InvalidSetting(f"{len(legs)} legs need as many normalisations, not {len(names)}")
     shares = np.asarray(check_weights(weights, len(legs)), float)
     parts = zip(shares / shares.sum(), legs, names, strict=True)
-    scaled = [(share, _scaled(leg, name)) for share, leg, name in parts if share]
+    scaled = [(share, normalized_scores(leg, name)) for share, leg, name in parts if share]
     sums = {identity: 0.0 for _, (scores, _) in scaled for identity in scores}
     for share, (scores, absent) in scaled:
         for identity in sums:
@@ -145,7 +146,12 @@ def check_normalization(name: str) -> None:
         raise InvalidSetting(f"no normalisation is called {name!r}; {nearest(name, NORMALIZATIONS)}")
 
 
-def _scaled(leg: Mapping[str, float], name: str) -> tuple[dict[str, float], float]:
+def normalized_scores(leg: Mapping[str, float], name: str) -> tuple[dict[str, float], float]:
+    """Normalise the scores of one leg for one question; see `NORMALIZATIONS`.
+
+    Returns:
+        The normalised scores by id, and the one that stands for an id which the leg did not return.
+    """
     check_normalization(name)
     if not leg:
         return {}, 0.0

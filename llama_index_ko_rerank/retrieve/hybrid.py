@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Literal
 
 from llama_index.core.base.base_retriever import BaseRetriever
@@ -47,7 +48,8 @@ class HybridRetriever(BaseRetriever):
         rrf_k: The constant of reciprocal rank fusion.
 
     Raises:
-        InvalidSetting: There are no legs, a weight names no leg or is negative, or a name is unknown.
+        InvalidSetting: There are no legs, a weight names no leg or is negative, a name is unknown, or a number is out
+            of range.
     """
 
     def __init__(
@@ -66,6 +68,8 @@ class HybridRetriever(BaseRetriever):
             raise InvalidSetting(f"no fusion is called {fusion!r}; {nearest(fusion, _FUSIONS)}")
         if similarity_top_k < 1:
             raise InvalidSetting(f"similarity_top_k must be 1 or more, not {similarity_top_k}")
+        if rrf_k < 0:
+            raise InvalidSetting(f"rrf_k must be 0 or more, not {rrf_k}")
         for name in {*(weights or {}), *(normalizations or {})} - set(legs):
             raise InvalidSetting(f"no leg is called {name!r}; {nearest(name, legs)}")
         self.legs = dict(legs)
@@ -89,7 +93,10 @@ class HybridRetriever(BaseRetriever):
         if len(names) == 1:
             return self._merge({names[0]: self.legs[names[0]].retrieve(_fresh(query_bundle))})
         with ThreadPoolExecutor(len(names)) as pool:
-            runs = {name: pool.submit(self.legs[name].retrieve, _fresh(query_bundle)) for name in names}
+            # Each leg gets the caller's context, in which LlamaIndex keeps the tags and spans of a trace.
+            runs = {
+                name: pool.submit(copy_context().run, self.legs[name].retrieve, _fresh(query_bundle)) for name in names
+            }
             return self._merge({name: run.result() for name, run in runs.items()})
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
@@ -99,9 +106,10 @@ class HybridRetriever(BaseRetriever):
         return self._merge(dict(zip(names, found, strict=True)))
 
     def _merge(self, found: Mapping[str, Sequence[NodeWithScore]]) -> list[NodeWithScore]:
+        unique = {name: _once(results) for name, results in found.items()}
         nodes: dict[str, NodeWithScore] = {}
         legs: dict[str, dict[str, LegHit]] = {}
-        for name, results in found.items():
+        for name, results in unique.items():
             for rank, result in enumerate(results, start=1):
                 identity = result.node.node_id
                 nodes.setdefault(identity, result)
@@ -110,7 +118,7 @@ class HybridRetriever(BaseRetriever):
                 seen[name] = LegHit(rank=rank, score=float(result.score or 0.0))
         return [
             RankedNode(node=nodes[hit.id].node, score=hit.score, legs=legs[hit.id])
-            for hit in self.fuse({name: _scores(results) for name, results in found.items()})[: self.similarity_top_k]
+            for hit in self.fuse({name: _scores(results) for name, results in unique.items()})[: self.similarity_top_k]
         ]
 
     def fuse(self, found: Mapping[str, Mapping[str, float]]) -> list[FusedHit]:
@@ -127,9 +135,13 @@ def _fresh(query_bundle: QueryBundle) -> QueryBundle:
     return QueryBundle(query_bundle.query_str, custom_embedding_strs=query_bundle.custom_embedding_strs)
 
 
-def _scores(results: Sequence[NodeWithScore]) -> dict[str, float]:
-    """Map ids to scores, best first; a node that a leg returns twice counts once, at its better place."""
-    scores: dict[str, float] = {}
+def _once(results: Sequence[NodeWithScore]) -> list[NodeWithScore]:
+    """Keep a node that a leg returns twice at its first place only."""
+    first: dict[str, NodeWithScore] = {}
     for result in results:
-        scores.setdefault(result.node.node_id, float(result.score or 0.0))
-    return scores
+        first.setdefault(result.node.node_id, result)
+    return list(first.values())
+
+
+def _scores(results: Sequence[NodeWithScore]) -> dict[str, float]:
+    return {result.node.node_id: float(result.score or 0.0) for result in results}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from llama_index_ko_rerank.errors import InvalidSetting
 from llama_index_ko_rerank.retrieve.ragged import RaggedRows
 
 
@@ -20,12 +22,21 @@ class BM25Settings:
         k1: How slowly repeats of a token stop counting, >= 0.
         b: How much a long passage is marked down, 0-1.
 
+    Raises:
+        InvalidSetting: A constant is out of its range.
+
     The defaults are Anserini's. On the `tune` half of KorQuAD they find the passage first for .9095 (morphemes) and
     .9110 (bigrams) of the questions, bm25s's 1.5 and 0.75 for .9008 and .9026.
     """
 
     k1: float = 0.9
     b: float = 0.4
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.k1 < math.inf:
+            raise InvalidSetting(f"k1 must be a number of 0 or more, not {self.k1}")
+        if not 0 <= self.b <= 1:
+            raise InvalidSetting(f"b must be between 0 and 1, not {self.b}")
 
 
 @dataclass(frozen=True, slots=True)

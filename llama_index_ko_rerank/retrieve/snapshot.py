@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,31 +13,31 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from llama_index_ko_rerank.errors import DamagedIndex, IndexNotFound, ModelMismatch
+from llama_index_ko_rerank.errors import DamagedIndex, IndexNotFound, InvalidSetting, ModelMismatch
 from llama_index_ko_rerank.retrieve.lexical_index import VIEWS, LexicalIndex, View
 from llama_index_ko_rerank.retrieve.postings import BM25Settings
 
 MANIFEST = "lexical.json"
+_ARRAYS = "lexical.safetensors"
 _FORMAT = 1
 
 
 def save_lexical_index(index: LexicalIndex, folder: Path, extra: dict[str, Any] | None = None) -> None:
-    """Write an index into a folder; a reader sees the old one or the new one, never a mixture.
+    """Write an index into a folder; a crash at any moment leaves the old one or the new one, never a mixture.
 
     The arrays go into a file named by their sha256, and the manifest that names it is replaced last, by one rename.
 
     Args:
         index: What is written.
         folder: Made where missing.
-        extra: JSON values kept in the manifest for the caller.
+        extra: JSON values kept in the manifest for the caller, such as the entry of a file by `write_digested`.
     """
     arrays = save({**_arrays("streams", index.streams.columns, index.streams.pointers), **_posting_arrays(index)})
-    digest = hashlib.sha256(arrays).hexdigest()
-    name = f"lexical-{digest[:16]}.safetensors"
+    folder.mkdir(parents=True, exist_ok=True)
+    entry = write_digested(folder, _ARRAYS, arrays)
     manifest = {
         "format": _FORMAT,
-        "arrays": name,
-        "sha256": digest,
+        "arrays": entry,
         "identity": index.identity,
         "view": index.view,
         "user_words": index.morphemes.user_words,
@@ -46,12 +47,8 @@ def save_lexical_index(index: LexicalIndex, folder: Path, extra: dict[str, Any] 
         "vocabularies": {view: list(postings.vocabulary) for view, postings in index.postings.items()},
         "extra": extra or {},
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / name, arrays)
     write_whole(folder / MANIFEST, json.dumps(manifest, ensure_ascii=False).encode("utf-8"))
-    for old in folder.glob("lexical-*.safetensors"):
-        if old.name != name:
-            old.unlink()
+    drop_older(folder, _ARRAYS, entry)
 
 
 def load_lexical_index(folder: Path) -> tuple[LexicalIndex, dict[str, Any]]:
@@ -74,15 +71,42 @@ def load_lexical_index(folder: Path) -> tuple[LexicalIndex, dict[str, Any]]:
                 f"the lexical index in {str(folder)!r} was built with {manifest['identity']}, "
                 f"here the tokenizers are {index.identity}; rebuild it from its nodes"
             )
-        content = (folder / manifest["arrays"]).read_bytes()
-        if hashlib.sha256(content).hexdigest() != manifest["sha256"]:
-            raise DamagedIndex(
-                f"{manifest['arrays']} in {str(folder)!r} is truncated or changed; rebuild it from its nodes"
-            )
-        _fill(index, manifest, load(content))
-    except (KeyError, TypeError, FileNotFoundError, SafetensorError) as problem:
+        _fill(index, manifest, load(read_digested(folder, manifest["arrays"])))
+        return index, manifest["extra"]
+    except (KeyError, TypeError, InvalidSetting, SafetensorError) as problem:
         raise DamagedIndex(f"the lexical index in {str(folder)!r} cannot be read ({problem}); rebuild it") from problem
-    return index, manifest["extra"]
+
+
+def write_digested(folder: Path, name: str, content: bytes) -> dict[str, str]:
+    """Write a file with its sha256 in its name, beside older ones, and return the entry that a manifest keeps of it."""
+    digest = hashlib.sha256(content).hexdigest()
+    path = folder / name
+    path = path.with_stem(f"{path.stem}-{digest[:16]}")
+    write_whole(path, content)
+    return {"name": path.name, "sha256": digest}
+
+
+def read_digested(folder: Path, entry: Mapping[str, str]) -> bytes:
+    """Read a file by the entry that a manifest keeps of it.
+
+    Raises:
+        DamagedIndex: The file is missing, truncated or changed.
+    """
+    try:
+        content = (folder / entry["name"]).read_bytes()
+    except FileNotFoundError as problem:
+        raise DamagedIndex(f"{entry['name']} is missing from {str(folder)!r}; rebuild the index") from problem
+    if hashlib.sha256(content).hexdigest() != entry["sha256"]:
+        raise DamagedIndex(f"{entry['name']} in {str(folder)!r} is truncated or changed; rebuild the index")
+    return content
+
+
+def drop_older(folder: Path, name: str, entry: Mapping[str, str]) -> None:
+    """Remove what `write_digested` wrote under a name before the file of this entry."""
+    path = folder / name
+    for older in folder.glob(f"{path.stem}-*{path.suffix}"):
+        if older.name != entry["name"]:
+            older.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -1,0 +1,108 @@
+"""How fast lexical search is, beside LlamaIndex's own BM25Retriever, in one interleaved run.
+
+    python benchmarks/lexical_speed.py [--statutes N] [--json benchmarks/speed/lexical.json]
+
+Needs the data folder (`KO_RERANK_DATA`, or `../shared/data` beside the repository): KorQuAD dev for 961 passages,
+`corpus/statutes.parquet` for the larger collection.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as parquet
+from llama_index.core.schema import QueryBundle, TextNode
+from llama_index.retrievers.bm25 import BM25Retriever
+from rich.console import Console
+
+from llama_index_ko_rerank.data import load_dataset
+from llama_index_ko_rerank.evaluate.rendering import markdown_table
+from llama_index_ko_rerank.evaluate.report import installed_versions
+from llama_index_ko_rerank.evaluate.systems import dataset_nodes
+from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
+
+DATA = Path(os.environ.get("KO_RERANK_DATA", Path(__file__).parents[2] / "shared" / "data"))
+TOP_K = 10
+Search = Callable[[str], Any]
+
+
+def main() -> None:
+    """Build, measure, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--statutes", type=int, default=None, help="how many articles; all where not given, 0 for none")
+    parser.add_argument("--questions", type=int, default=300)
+    parser.add_argument("--json", type=Path, default=Path("benchmarks/speed/lexical.json"))
+    arguments = parser.parse_args()
+    dataset = load_dataset(f"squad:{DATA / 'korquad/KorQuAD_v1.0_dev.json'}", "tune")
+    questions = [question.text for question in dataset.questions[:: max(1, len(dataset.questions) // arguments.questions)]]
+    collections = {"KorQuAD": dataset_nodes(dataset)}
+    if arguments.statutes != 0:
+        collections["statutes"] = statute_nodes(arguments.statutes)
+    rows = [measure(name, nodes, questions) for name, nodes in collections.items()]
+    arguments.json.parent.mkdir(parents=True, exist_ok=True)
+    report = {"command": "make bench", "versions": installed_versions(), "collections": rows}
+    arguments.json.write_text(json.dumps(report, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    Console().print(table(rows), markup=False, highlight=False)
+
+
+def statute_nodes(limit: int | None) -> list[TextNode]:
+    """Read statute articles, each once, in file order."""
+    texts = dict.fromkeys(parquet.read_table(DATA / "corpus/statutes.parquet", columns=["text"])["text"].to_pylist())
+    return [TextNode(id_=f"s{number}", text=text) for number, text in enumerate(list(texts)[:limit])]
+
+
+def measure(name: str, nodes: Sequence[TextNode], questions: Sequence[str]) -> dict[str, Any]:
+    """Build each system and ask all of them every question, taking turns."""
+    systems: dict[str, Search] = {}
+    build_seconds = {}
+    for system, build in {
+        "stock BM25Retriever": lambda: BM25Retriever.from_defaults(nodes=list(nodes), similarity_top_k=TOP_K),
+        "both lexical views": lambda: KoreanBM25Retriever.from_nodes(nodes, similarity_top_k=TOP_K),
+    }.items():
+        start = time.perf_counter()
+        retriever = build()
+        build_seconds[system] = time.perf_counter() - start
+        systems[system] = lambda question, retriever=retriever: retriever.retrieve(QueryBundle(question))
+    milliseconds: dict[str, list[float]] = {system: [] for system in systems}
+    for number, question in enumerate(["준비 운동", *questions]):
+        for system, search in systems.items():
+            start = time.perf_counter()
+            search(question)
+            if number:
+                milliseconds[system].append((time.perf_counter() - start) * 1000)
+    return {
+        "collection": name,
+        "passages": len(nodes),
+        "questions": len(questions),
+        "systems": {
+            system: {
+                "build_s": round(build_seconds[system], 1),
+                "p50_ms": round(statistics.median(values), 2),
+                "p95_ms": round(statistics.quantiles(values, n=20)[-1], 2),
+            }
+            for system, values in milliseconds.items()
+        },
+        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    }
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """Put the measurements into a Markdown table."""
+    cells = [
+        (row["collection"], f"{row['passages']:,}", system, *(f"{value:,}" for value in figures.values()))
+        for row in rows
+        for system, figures in row["systems"].items()
+    ]
+    return markdown_table(["collection", "passages", "system", "build s", "p50 ms", "p95 ms"], cells)
+
+
+if __name__ == "__main__":
+    main()

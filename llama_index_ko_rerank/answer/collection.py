@@ -1,0 +1,127 @@
+"""A collection on disk: an index, the models that belong to it, and how they are put together."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from llama_index.core import VectorStoreIndex
+from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.postprocessor.types import BaseNodePostprocessor
+
+from llama_index_ko_rerank.embed import KoreanEmbedding
+from llama_index_ko_rerank.errors import DamagedIndex, IndexNotFound
+from llama_index_ko_rerank.rerank.postprocessor import CrossEncoderNodePostprocessor
+from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
+from llama_index_ko_rerank.retrieve.hybrid import HybridRetriever
+from llama_index_ko_rerank.store.index import open_index
+
+_SETTINGS = "ko-rerank.json"
+_INDEX = "index"
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionSettings:
+    """What a collection remembers of itself.
+
+    Attributes:
+        embed_model: A catalog or hub name, or a folder; a relative one counts from the collection's folder.
+        rerank_model: Likewise; None where the collection has no reranker.
+    """
+
+    embed_model: str
+    rerank_model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """An opened collection.
+
+    Attributes:
+        folder: Where it is.
+        index: A normal `VectorStoreIndex`.
+        lexical: The retriever over words, which follows the index.
+        retriever: The hybrid of both.
+        reranker: The cross-encoder, where the collection has one.
+    """
+
+    folder: Path
+    index: VectorStoreIndex
+    lexical: KoreanBM25Retriever
+    retriever: BaseRetriever
+    reranker: BaseNodePostprocessor | None
+
+
+def index_folder(folder: str | Path) -> Path:
+    """Return where the vector index of a collection lies."""
+    return Path(folder) / _INDEX
+
+
+def write_settings(folder: str | Path, settings: CollectionSettings) -> None:
+    """Write what a collection remembers; folders inside it are kept relative, so that it can be moved."""
+    folder = Path(folder).absolute()
+    content = {
+        "format": 1,
+        "embed_model": _relative(settings.embed_model, folder),
+        "rerank_model": settings.rerank_model and _relative(settings.rerank_model, folder),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f"{_SETTINGS}.partial"
+    partial.write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    partial.replace(folder / _SETTINGS)
+
+
+def read_settings(folder: str | Path) -> CollectionSettings:
+    """Read what a collection remembers.
+
+    Raises:
+        IndexNotFound: The folder is no collection.
+        DamagedIndex: Its settings cannot be read.
+    """
+    folder = Path(folder)
+    try:
+        content = json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))
+        embed_model, rerank_model = content["embed_model"], content["rerank_model"]
+    except FileNotFoundError as problem:
+        raise IndexNotFound(
+            f"{str(folder)!r} holds no {_SETTINGS}; make a collection there with `ko-rerank index {folder}`"
+        ) from problem
+    except (ValueError, KeyError, TypeError) as problem:
+        raise DamagedIndex(f"{_SETTINGS} in {str(folder)!r} cannot be read: {problem}") from problem
+    return CollectionSettings(_found(embed_model, folder), rerank_model and _found(rerank_model, folder))
+
+
+def open_collection(
+    folder: str | Path, *, similarity_top_k: int = 30, top_n: int = 5, rerank: bool = True
+) -> Collection:
+    """Open a collection that `ko-rerank index` or `ko-rerank demo` made.
+
+    Args:
+        folder: The collection's folder.
+        similarity_top_k: How many candidates the retriever hands on.
+        top_n: How many of them the reranker keeps.
+        rerank: Whether to load the reranker, where there is one.
+
+    Raises:
+        IndexNotFound: The folder is no collection.
+        ModelMismatch: The index was built with another model than the settings name.
+    """
+    settings = read_settings(folder)
+    index = open_index(index_folder(folder), embed_model=KoreanEmbedding(settings.embed_model))
+    lexical = KoreanBM25Retriever.from_index(index, similarity_top_k=similarity_top_k)
+    dense = index.as_retriever(similarity_top_k=similarity_top_k)
+    reranker = None
+    if rerank and settings.rerank_model:
+        reranker = CrossEncoderNodePostprocessor(settings.rerank_model, top_n=top_n)
+    retriever = HybridRetriever.of(lexical, dense, similarity_top_k=similarity_top_k)
+    return Collection(Path(folder), index, lexical, retriever, reranker)
+
+
+def _relative(model: str, folder: Path) -> str:
+    path = Path(model).absolute()
+    return path.relative_to(folder).as_posix() if path.is_dir() and path.is_relative_to(folder) else model
+
+
+def _found(model: str, folder: Path) -> str:
+    return str(folder / model) if (folder / model).is_dir() else model

@@ -1,0 +1,42 @@
+"""The command line: `ko-rerank`."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from llama_index_ko_rerank.cli import (
+    demo,
+    evaluate,
+    index,
+    models,
+    search,
+    train,
+)
+from llama_index_ko_rerank.cli.screen import errors
+from llama_index_ko_rerank.errors import KoRerankError
+
+app = typer.Typer(
+    name="ko-rerank",
+    help="Korean search for LlamaIndex: fit models to your data, index, search, rerank, and see what each step gains.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("demo")(demo.demo)
+app.add_typer(train.app, name="train")
+app.command("index")(index.index)
+app.command("search")(search.search)
+app.command("evaluate")(evaluate.evaluate)
+app.command("models")(models.models)
+
+
+def main() -> None:
+    """Run the command line; an error of ours is one line on the error stream and exit code 1."""
+    try:
+        app()
+    except KoRerankError as problem:
+        errors.print(f"[bold red]{type(problem).__name__}[/]: ", end="")
+        errors.print(str(problem), markup=False, highlight=False)
+        sys.exit(1)

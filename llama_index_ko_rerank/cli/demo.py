@@ -1,0 +1,124 @@
+"""`ko-rerank demo`: the whole line on the sample data, offline."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markdown import Markdown
+
+from llama_index_ko_rerank.cli.evaluate import measured
+from llama_index_ko_rerank.cli.screen import configure, errors, output
+from llama_index_ko_rerank.errors import InvalidSetting
+
+if TYPE_CHECKING:
+    from llama_index_ko_rerank.data import RetrievalDataset
+    from llama_index_ko_rerank.evaluate import EvaluationReport
+
+QUESTION = "섬으로 가는 배에 자전거를 실을 수 있나요?"
+OWN_FILES = frozenset({"models", "index", "ko-rerank.json", "report.md", "report.json", "comparison.png"})
+SYSTEMS = ("dense-base", "dense", "dense+rerank", "bm25", "lexical", "hybrid", "hybrid+rerank")
+RERANKED = {"dense+rerank": "dense", "hybrid+rerank": "hybrid"}
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="The folder that everything is written to.")] = Path("demo_out"),
+    seed: Annotated[int, typer.Option(help="Of training and of the intervals.")] = 42,
+) -> None:
+    """Train both models on the sample, index it, compare the systems, and answer a question.
+
+    Uses only what ships with the package: no network, no GPU. An earlier demo in the folder is replaced.
+    """
+    configure()
+    _make_room(out)
+    from llama_index_ko_rerank.answer.collection import CollectionSettings, index_folder, write_settings
+    from llama_index_ko_rerank.data import load_dataset
+    from llama_index_ko_rerank.embed import KoreanEmbedding
+    from llama_index_ko_rerank.evaluate import plot_comparison
+    from llama_index_ko_rerank.evaluate.systems import dataset_nodes
+    from llama_index_ko_rerank.store import build_index
+    from llama_index_ko_rerank.train import train_bi_encoder, train_cross_encoder
+
+    training, validation = load_dataset("sample", "train"), load_dataset("sample", "validation")
+    _say(f"1/4  training an embedding model on {len(training.questions)} questions")
+    embedding = train_bi_encoder(training, out / "models" / "embedding", seed=seed).path
+    _say("2/4  training a cross-encoder on the same questions")
+    reranker = train_cross_encoder(training, out / "models" / "reranker", seed=seed).path
+    _say(f"3/4  indexing {len(validation.passages)} passages")
+    build_index(dataset_nodes(validation), index_folder(out), embed_model=KoreanEmbedding(embedding))
+    _say(f"4/4  asking {len(validation.questions)} questions that training has not seen")
+    report = _compare(training, validation, embedding, reranker, seed)
+
+    helps = report.difference("hybrid+rerank", "hybrid").low > 0
+    write_settings(out, CollectionSettings(str(embedding), str(reranker) if helps else None))
+    text = "\n\n".join(["# ko-rerank demo", report.to_markdown(), _verdict(report, helps), _answer(out)]) + "\n"
+    (out / "report.md").write_text(text, encoding="utf-8")
+    report.write_json(out / "report.json")
+    plot_comparison(report, out / "comparison.png")
+    output.print(Markdown(text))
+    output.print(f"\nreport.md, report.json and comparison.png are in {out}. Ask it yourself:", highlight=False)
+    output.print(f'  ko-rerank search {out} "{QUESTION}"', highlight=False, markup=False)
+
+
+def _make_room(out: Path) -> None:
+    """Remove an earlier demo, and nothing else."""
+    if not out.exists():
+        return
+    foreign = sorted(path.name for path in out.iterdir() if path.name not in OWN_FILES) if out.is_dir() else [out.name]
+    if foreign:
+        raise InvalidSetting(
+            f"{str(out)!r} holds other things than a demo ({', '.join(foreign[:3])}); name another --out"
+        )
+    shutil.rmtree(out)
+
+
+def _compare(
+    training: RetrievalDataset, validation: RetrievalDataset, embedding: Path, reranker: Path, seed: int
+) -> EvaluationReport:
+    from llama_index_ko_rerank.cli.scratch_models import TOP_N, untrained_embedding
+    from llama_index_ko_rerank.embed import KoreanEmbedding
+    from llama_index_ko_rerank.evaluate.systems import SystemParts, build_systems, dataset_nodes
+    from llama_index_ko_rerank.rerank.postprocessor import CrossEncoderNodePostprocessor
+
+    with tempfile.TemporaryDirectory() as temporary:
+        parts = SystemParts(
+            dataset_nodes(validation),
+            Path(temporary) / "indexes",
+            embed_model=KoreanEmbedding(embedding),
+            base_embed_model=KoreanEmbedding(untrained_embedding(training, Path(temporary) / "base", seed)),
+            reranker=CrossEncoderNodePostprocessor(str(reranker), top_n=TOP_N),
+        )
+        return measured(build_systems(SYSTEMS, parts), validation, command="ko-rerank demo", seed=seed)
+
+
+def _verdict(report: EvaluationReport, helps: bool) -> str:
+    lines = ["## Does the reranker help?", ""]
+    for reranked, first_stage in RERANKED.items():
+        gain = report.difference(reranked, first_stage)
+        verdict = "it helps" if gain.low > 0 else "it hurts" if gain.high < 0 else "no gain that the questions can show"
+        figures = f"MRR@10 {gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
+        lines.append(f"- {reranked} against {first_stage}: {figures}, {verdict}")
+    kept = "is" if helps else "is not"
+    lines += ["", f"So the cross-encoder {kept} part of the collection that `ko-rerank search` opens."]
+    return "\n".join(lines)
+
+
+def _answer(out: Path) -> str:
+    from llama_index_ko_rerank.answer import build_query_engine
+    from llama_index_ko_rerank.answer.collection import open_collection
+
+    collection = open_collection(out, top_n=3)
+    engine = build_query_engine(collection.retriever, reranker=collection.reranker, top_n=3)
+    response = engine.query(QUESTION)
+    sources = [
+        f"- [{number}] {found.node.metadata['title']} ({found.score or 0:.3f})"
+        for number, found in enumerate(response.source_nodes, start=1)
+    ]
+    return "\n".join(["## " + QUESTION, "", str(response), "", *sources])
+
+
+def _say(step: str) -> None:
+    errors.print(step, highlight=False)

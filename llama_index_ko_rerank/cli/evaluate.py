@@ -1,0 +1,85 @@
+"""`ko-rerank evaluate`: measure search systems on a data set."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markdown import Markdown
+
+from llama_index_ko_rerank.cli.screen import configure, errors, output, progress
+from llama_index_ko_rerank.cli.train import DATA
+
+if TYPE_CHECKING:
+    from llama_index_ko_rerank.data import RetrievalDataset
+    from llama_index_ko_rerank.evaluate import EvaluationReport, SearchSystem
+
+SCRATCH = "scratch"
+DEFAULT_SYSTEMS = "bm25,dense-base,dense,hybrid,hybrid+rerank"
+
+
+def evaluate(
+    data: Annotated[str, typer.Option(help=f"What to measure on: {DATA}.")],
+    split: Annotated[str | None, typer.Option(help="The split whose questions are asked.")] = None,
+    systems: Annotated[str, typer.Option(help="Names, with commas; 'help' lists them.")] = DEFAULT_SYSTEMS,
+    embed_model: Annotated[str, typer.Option(help="A model, or 'scratch': trained now on --train-split.")] = SCRATCH,
+    rerank_model: Annotated[str, typer.Option(help="A cross-encoder, or 'scratch': trained now.")] = SCRATCH,
+    train_split: Annotated[str | None, typer.Option(help="What 'scratch' trains on: by default tune or train.")] = None,
+    candidates: Annotated[int, typer.Option(help="How many candidates each system finds and a reranker reads.")] = 30,
+    limit: Annotated[int | None, typer.Option(help="Ask only the first so many questions.")] = None,
+    work: Annotated[Path | None, typer.Option(help="Keep trained models here, and use those that are there.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the figures to this file.")] = None,
+    seed: Annotated[int, typer.Option(help="Of training and of the intervals.")] = 42,
+) -> None:
+    """Compare search systems: HitRate, MRR and nDCG with intervals, and milliseconds a question."""
+    configure()
+    from llama_index_ko_rerank.cli.scratch_models import ScratchModels
+    from llama_index_ko_rerank.data import load_dataset
+    from llama_index_ko_rerank.evaluate.systems import SYSTEMS, SystemParts, build_systems, check_names, dataset_nodes
+
+    if systems == "help":
+        for name, (description, _) in SYSTEMS.items():
+            output.print(f"{name:16}{description}", highlight=False)
+        return
+    names = [name.strip() for name in systems.split(",") if name.strip()]
+    check_names(names)
+    dataset = load_dataset(data, split)
+    with tempfile.TemporaryDirectory() as temporary:
+        scratch = ScratchModels(data, dataset, train_split, work or Path(temporary) / "models", seed)
+        parts = SystemParts(
+            dataset_nodes(dataset),
+            Path(temporary) / "indexes",
+            **scratch.models(names, embed_model, rerank_model),
+            candidates=candidates,
+        )
+        report = measured(
+            build_systems(names, parts),
+            dataset,
+            command=shlex.join(["ko-rerank", *sys.argv[1:]]),
+            seed=seed,
+            limit=limit,
+        )
+    output.print(Markdown(report.to_markdown()))
+    if json:
+        report.write_json(json)
+        errors.print(f"wrote {json}", highlight=False)
+
+
+def measured(
+    systems: dict[str, SearchSystem], dataset: RetrievalDataset, *, command: str, seed: int, limit: int | None = None
+) -> EvaluationReport:
+    """Measure systems with one progress bar over all questions of all systems."""
+    from llama_index_ko_rerank.evaluate import evaluate_retrieval
+
+    done = dict.fromkeys(systems, 0)
+    with progress("asking") as update:
+
+        def count(name: str, answered: int, questions: int) -> None:
+            done[name] = answered
+            update(sum(done.values()), questions * len(done))
+
+        return evaluate_retrieval(systems, dataset, command=command, seed=seed, limit=limit, on_progress=count)

@@ -1,0 +1,81 @@
+"""The models of an evaluation: loaded by name, or trained from nothing on another split of the same data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llama_index_ko_rerank.cli.screen import errors
+from llama_index_ko_rerank.data import RetrievalDataset, available_splits, load_dataset
+from llama_index_ko_rerank.embed import KoreanEmbedding
+from llama_index_ko_rerank.errors import SplitLeak, UnknownDataset
+from llama_index_ko_rerank.rerank.postprocessor import CrossEncoderNodePostprocessor
+from llama_index_ko_rerank.train import train_bi_encoder, train_cross_encoder
+
+_TRAINING_SPLITS = ("tune", "train")
+TOP_N = 10
+
+
+@dataclass(frozen=True)
+class ScratchModels:
+    """Where models come from for one measured data set.
+
+    Attributes:
+        spec: The data set.
+        measured: What is measured; nothing trained here may share its questions' contexts.
+        train_split: The split to train on; ``tune`` or ``train`` where None.
+        folder: Trained models are kept here, and used again where they are there.
+        seed: Of the training.
+    """
+
+    spec: str
+    measured: RetrievalDataset
+    train_split: str | None
+    folder: Path
+    seed: int
+
+    def models(self, names: Sequence[str], embed_model: str, rerank_model: str) -> dict[str, Any]:
+        """Return the models that the named systems need, as fields of `SystemParts`."""
+        models: dict[str, Any] = {}
+        if any("dense" in name or "hybrid" in name or "rrf" in name for name in names):
+            models["embed_model"] = KoreanEmbedding(self._embedding() if embed_model == "scratch" else embed_model)
+        if "dense-base" in names:
+            models["base_embed_model"] = KoreanEmbedding(self._untrained_embedding())
+        if any(name.endswith("+rerank") for name in names):
+            reranker = self._reranker() if rerank_model == "scratch" else rerank_model
+            models["reranker"] = CrossEncoderNodePostprocessor(str(reranker), top_n=TOP_N)
+        return models
+
+    def _embedding(self) -> str:
+        return self._trained("embedding", train_bi_encoder)
+
+    def _reranker(self) -> str:
+        return self._trained("reranker", train_cross_encoder)
+
+    def _trained(self, name: str, train: Any) -> str:
+        folder = self.folder / name
+        if not folder.exists():
+            dataset = self._training_data()
+            errors.print(f"training the {name} from scratch on {self.spec} {dataset.split} …", highlight=False)
+            train(dataset, folder, seed=self.seed)
+        return str(folder)
+
+    def _training_data(self) -> RetrievalDataset:
+        splits = available_splits(self.spec)
+        split = self.train_split or next((split for split in _TRAINING_SPLITS if split in splits), None)
+        if split is None:
+            raise UnknownDataset(
+                f"{self.spec} has no split to train 'scratch' models on (it has {', '.join(splits)}); "
+                "name one with --train-split, or pass --embed-model and --rerank-model"
+            )
+        dataset = load_dataset(self.spec, split)
+        asked = {pair.context for pair in self.measured.pairs()}
+        shared = asked.intersection(pair.context for pair in dataset.pairs())
+        if shared:
+            raise SplitLeak(
+                f"{len(shared)} contexts of the measured questions are also in the training split {split!r}; "
+                "measure another split, or pass models that were trained elsewhere"
+            )
+        return dataset

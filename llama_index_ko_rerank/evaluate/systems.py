@@ -1,0 +1,160 @@
+"""The search systems that reports compare, made by name from one collection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.base.embeddings.base import BaseEmbedding
+from llama_index.core.postprocessor.types import BaseNodePostprocessor
+from llama_index.core.schema import TextNode
+
+from llama_index_ko_rerank.data.dataset import RetrievalDataset
+from llama_index_ko_rerank.errors import InvalidSetting, MissingExtra, nearest
+from llama_index_ko_rerank.evaluate.runner import SearchSystem
+from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
+from llama_index_ko_rerank.retrieve.hybrid import HybridRetriever
+from llama_index_ko_rerank.retrieve.lexical_index import View
+from llama_index_ko_rerank.store.index import build_index
+
+TOP_K = 10
+
+
+def dataset_nodes(dataset: RetrievalDataset) -> list[TextNode]:
+    """Turn a collection into nodes, in document order.
+
+    The title is metadata that neither a model nor BM25 reads, so that every system searches the same text: the passage.
+    """
+    hidden = ["title"]
+    return [
+        TextNode(
+            id_=passage.id,
+            text=passage.text,
+            metadata={"title": passage.title},
+            excluded_embed_metadata_keys=hidden,
+            excluded_llm_metadata_keys=hidden,
+        )
+        for passage in dataset.passages
+    ]
+
+
+@dataclass(frozen=True)
+class SystemParts:
+    """What systems are made of; each index is built once, when a system first needs it.
+
+    Attributes:
+        nodes: The collection, in document order.
+        folder: An empty folder for the vector indexes.
+        embed_model: Of the systems with ``dense`` and ``hybrid`` in their names.
+        base_embed_model: Of ``dense-base``: the model before it was trained.
+        reranker: Of the systems that end in ``+rerank``.
+        candidates: How many candidates a hybrid hands to a reranker.
+    """
+
+    nodes: Sequence[TextNode]
+    folder: Path
+    embed_model: BaseEmbedding | None = None
+    base_embed_model: BaseEmbedding | None = None
+    reranker: BaseNodePostprocessor | None = None
+    candidates: int = 30
+
+    @cached_property
+    def lexical(self) -> KoreanBM25Retriever:
+        """Both lexical views, as deep as the candidates."""
+        return KoreanBM25Retriever.from_nodes(self.nodes, similarity_top_k=self.candidates)
+
+    @cached_property
+    def dense(self) -> BaseRetriever:
+        """The vector index of `embed_model`."""
+        return self._vector_retriever("dense", self.embed_model)
+
+    @cached_property
+    def dense_base(self) -> BaseRetriever:
+        """The vector index of `base_embed_model`."""
+        return self._vector_retriever("dense-base", self.base_embed_model)
+
+    def view(self, view: View) -> KoreanBM25Retriever:
+        """One lexical view alone."""
+        return KoreanBM25Retriever.from_nodes(self.nodes, similarity_top_k=self.candidates, view=view)
+
+    def _vector_retriever(self, name: str, embed_model: BaseEmbedding | None) -> BaseRetriever:
+        if embed_model is None:
+            raise InvalidSetting(f"the system {name!r} needs an embedding model, and none was given")
+        index = build_index(self.nodes, self.folder / name, embed_model=embed_model)
+        return index.as_retriever(similarity_top_k=self.candidates)
+
+
+def _stock_bm25(parts: SystemParts) -> SearchSystem:
+    try:
+        from llama_index.retrievers.bm25 import BM25Retriever
+    except ImportError as problem:
+        raise MissingExtra(
+            "the system 'stock-bm25' is LlamaIndex's own BM25Retriever: pip install llama-index-retrievers-bm25"
+        ) from problem
+    return SearchSystem(BM25Retriever.from_defaults(nodes=list(parts.nodes), similarity_top_k=parts.candidates))
+
+
+def _dense(parts: SystemParts) -> SearchSystem:
+    return SearchSystem(parts.dense, embed_model=parts.embed_model)
+
+
+def _hybrid(parts: SystemParts) -> BaseRetriever:
+    return HybridRetriever.of(parts.lexical, parts.dense, similarity_top_k=parts.candidates)
+
+
+def _equal_rrf(parts: SystemParts) -> SearchSystem:
+    legs = {"bm25": parts.view("morphemes"), "dense": parts.dense}
+    return SearchSystem(HybridRetriever(legs, fusion="rrf", similarity_top_k=parts.candidates))
+
+
+def _reranked(retriever: BaseRetriever, parts: SystemParts, embed_model: BaseEmbedding | None = None) -> SearchSystem:
+    if parts.reranker is None:
+        raise InvalidSetting("the systems that end in '+rerank' need a reranker, and none was given")
+    return SearchSystem(retriever, [parts.reranker], embed_model)
+
+
+SYSTEMS: dict[str, tuple[str, Callable[[SystemParts], SearchSystem]]] = {
+    "stock-bm25": ("LlamaIndex's BM25Retriever, defaults", _stock_bm25),
+    "bm25": ("BM25 over Kiwi morphemes", lambda parts: SearchSystem(parts.view("morphemes"))),
+    "bigram": ("BM25 over character bigrams", lambda parts: SearchSystem(parts.view("bigrams"))),
+    "lexical": ("both lexical views, convex, nothing fitted", lambda parts: SearchSystem(parts.lexical)),
+    "dense-base": (
+        "the embedding model before training",
+        lambda parts: SearchSystem(parts.dense_base, embed_model=parts.base_embed_model),
+    ),
+    "dense": ("the embedding model", _dense),
+    "dense+rerank": (
+        "the embedding model, reordered by the cross-encoder",
+        lambda parts: _reranked(parts.dense, parts, parts.embed_model),
+    ),
+    "rrf-equal": ("bm25 and dense by reciprocal rank fusion of equal weights", _equal_rrf),
+    "hybrid": ("lexical and dense, convex, default weights", lambda parts: SearchSystem(_hybrid(parts))),
+    "hybrid+rerank": (
+        "the hybrid, reordered by the cross-encoder",
+        lambda parts: _reranked(_hybrid(parts), parts),
+    ),
+}
+"""Every system by name, with what it is and how it is made."""
+
+
+def build_systems(names: Sequence[str], parts: SystemParts) -> dict[str, SearchSystem]:
+    """Make systems by name.
+
+    Raises:
+        InvalidSetting: A name is unknown, or a system needs a model that `parts` lacks.
+        MissingExtra: A system needs a library that is not installed.
+    """
+    check_names(names)
+    return {name: SYSTEMS[name][1](parts) for name in names}
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raise `InvalidSetting` where a system is unknown or none is named."""
+    if not names:
+        raise InvalidSetting(f"no system is named; known: {', '.join(SYSTEMS)}")
+    for name in names:
+        if name not in SYSTEMS:
+            raise InvalidSetting(f"no system is called {name!r}; {nearest(name, SYSTEMS)}")
