@@ -23,10 +23,9 @@ from llama_index.core.schema import QueryBundle, TextNode
 from llama_index.retrievers.bm25 import BM25Retriever
 from rich.console import Console
 
-from llama_index_ko_rerank.data import load_dataset
+from llama_index_ko_rerank.data import dataset_nodes, load_dataset
 from llama_index_ko_rerank.evaluate.rendering import markdown_table
 from llama_index_ko_rerank.evaluate.report import installed_versions
-from llama_index_ko_rerank.evaluate.systems import dataset_nodes
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
 
 DATA = Path(os.environ.get("KO_RERANK_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -42,7 +41,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=Path("benchmarks/speed/lexical.json"))
     arguments = parser.parse_args()
     dataset = load_dataset(f"squad:{DATA / 'korquad/KorQuAD_v1.0_dev.json'}", "tune")
-    questions = [question.text for question in dataset.questions[:: max(1, len(dataset.questions) // arguments.questions)]]
+    questions = [
+        question.text for question in dataset.questions[:: max(1, len(dataset.questions) // arguments.questions)]
+    ]
     collections = {"KorQuAD": dataset_nodes(dataset)}
     if arguments.statutes != 0:
         collections["statutes"] = statute_nodes(arguments.statutes)

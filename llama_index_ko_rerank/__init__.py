@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from llama_index_ko_rerank.answer import build_query_engine
     from llama_index_ko_rerank.answer.collection import open_collection
-    from llama_index_ko_rerank.data import load_dataset, load_sentence_pairs
+    from llama_index_ko_rerank.data import dataset_nodes, load_dataset, load_sentence_pairs
     from llama_index_ko_rerank.embed import KoreanEmbedding
     from llama_index_ko_rerank.evaluate import SearchSystem, evaluate_retrieval
     from llama_index_ko_rerank.rerank.postprocessor import CrossEncoderNodePostprocessor
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "build_query_engine": "answer",
     "open_collection": "answer.collection",
+    "dataset_nodes": "data",
     "load_dataset": "data",
     "load_sentence_pairs": "data",
     "KoreanEmbedding": "embed",
@@ -52,6 +53,7 @@ __all__ = [
     "build_index",
     "build_query_engine",
     "convex_combination",
+    "dataset_nodes",
     "evaluate_retrieval",
     "load_dataset",
     "load_sentence_pairs",

@@ -35,10 +35,9 @@ def demo(
     configure()
     _make_room(out)
     from llama_index_ko_rerank.answer.collection import CollectionSettings, index_folder, write_settings
-    from llama_index_ko_rerank.data import load_dataset
+    from llama_index_ko_rerank.data import dataset_nodes, load_dataset
     from llama_index_ko_rerank.embed import KoreanEmbedding
     from llama_index_ko_rerank.evaluate import plot_comparison
-    from llama_index_ko_rerank.evaluate.systems import dataset_nodes
     from llama_index_ko_rerank.store import build_index
     from llama_index_ko_rerank.train import train_bi_encoder, train_cross_encoder
 
@@ -79,8 +78,9 @@ def _compare(
     training: RetrievalDataset, validation: RetrievalDataset, embedding: Path, reranker: Path, seed: int
 ) -> EvaluationReport:
     from llama_index_ko_rerank.cli.scratch_models import TOP_N, untrained_embedding
+    from llama_index_ko_rerank.data import dataset_nodes
     from llama_index_ko_rerank.embed import KoreanEmbedding
-    from llama_index_ko_rerank.evaluate.systems import SystemParts, build_systems, dataset_nodes
+    from llama_index_ko_rerank.evaluate.systems import SystemParts, build_systems
     from llama_index_ko_rerank.rerank.postprocessor import CrossEncoderNodePostprocessor
 
     with tempfile.TemporaryDirectory() as temporary:

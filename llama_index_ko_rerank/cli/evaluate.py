@@ -38,8 +38,8 @@ def evaluate(
     """Compare search systems: HitRate, MRR and nDCG with intervals, and milliseconds a question."""
     configure()
     from llama_index_ko_rerank.cli.scratch_models import ScratchModels
-    from llama_index_ko_rerank.data import load_dataset
-    from llama_index_ko_rerank.evaluate.systems import SYSTEMS, SystemParts, build_systems, check_names, dataset_nodes
+    from llama_index_ko_rerank.data import dataset_nodes, load_dataset
+    from llama_index_ko_rerank.evaluate.systems import SYSTEMS, SystemParts, build_systems, check_names
 
     if systems == "help":
         for name, (description, _) in SYSTEMS.items():

@@ -43,8 +43,7 @@ def index(
 
 
 def _read_dataset(data: str) -> list[TextNode]:
-    from llama_index_ko_rerank.data import load_dataset
-    from llama_index_ko_rerank.evaluate.systems import dataset_nodes
+    from llama_index_ko_rerank.data import dataset_nodes, load_dataset
 
     return dataset_nodes(load_dataset(data))
 

@@ -31,9 +31,10 @@ def models(
 
 
 def _list() -> None:
-    table = Table("model", "kind", "tokens", "M parameters", "licence", "when to choose", pad_edge=False)
-    for model in list_models():
-        name = model.name if model.trained else f"{model.name} (to be trained)"
-        row = (name, model.kind, str(model.max_tokens), str(model.parameters), model.licence, model.when_to_choose)
-        table.add_row(*row)
-    output.print(table)
+    for kind in ("embedding", "rerank"):
+        output.print(f"[bold underline]{kind} models[/]\n")
+        for model in list_models(kind):
+            facts = [f"{model.parameters} M parameters", f"{model.max_tokens} tokens", model.licence]
+            output.print(model.name, style="bold", highlight=False, soft_wrap=True)
+            output.print(f"  {' · '.join(facts)}", style="dim", highlight=False, soft_wrap=True)
+            output.print(f"  {model.when_to_choose}\n", highlight=False, markup=False)

@@ -10,6 +10,7 @@ from llama_index_ko_rerank.data.dataset import (
 )
 from llama_index_ko_rerank.data.irrelevant import irrelevant_contexts
 from llama_index_ko_rerank.data.load import available_splits, dataset_kind, load_dataset, load_sentence_pairs
+from llama_index_ko_rerank.data.nodes import dataset_nodes
 
 __all__ = [
     "PairDataset",
@@ -20,6 +21,7 @@ __all__ = [
     "TrainingPair",
     "available_splits",
     "dataset_kind",
+    "dataset_nodes",
     "irrelevant_contexts",
     "load_dataset",
     "load_sentence_pairs",

@@ -12,33 +12,12 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import TextNode
 
-from llama_index_ko_rerank.data.dataset import RetrievalDataset
 from llama_index_ko_rerank.errors import InvalidSetting, MissingExtra, nearest
 from llama_index_ko_rerank.evaluate.runner import SearchSystem
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
 from llama_index_ko_rerank.retrieve.hybrid import HybridRetriever
 from llama_index_ko_rerank.retrieve.lexical_index import View
 from llama_index_ko_rerank.store.index import build_index
-
-TOP_K = 10
-
-
-def dataset_nodes(dataset: RetrievalDataset) -> list[TextNode]:
-    """Turn a collection into nodes, in document order.
-
-    The title is metadata that neither a model nor BM25 reads, so that every system searches the same text: the passage.
-    """
-    hidden = ["title"]
-    return [
-        TextNode(
-            id_=passage.id,
-            text=passage.text,
-            metadata={"title": passage.title},
-            excluded_embed_metadata_keys=hidden,
-            excluded_llm_metadata_keys=hidden,
-        )
-        for passage in dataset.passages
-    ]
 
 
 @dataclass(frozen=True)

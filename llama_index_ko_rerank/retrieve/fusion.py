@@ -114,7 +114,7 @@ def convex_combination(
     if len(names) != len(legs):
         raise InvalidSetting(f"{len(legs)} legs need as many normalisations, not {len(names)}")
     shares = np.asarray(check_weights(weights, len(legs)), float)
-    parts = zip(shares / shares.sum(), legs, names, strict=True)
+    parts = zip((shares / shares.sum()).tolist(), legs, names, strict=True)
     scaled = [(share, normalized_scores(leg, name)) for share, leg, name in parts if share]
     sums = {identity: 0.0 for _, (scores, _) in scaled for identity in scores}
     for share, (scores, absent) in scaled:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from typing import Literal
+from typing import Any, Literal
 
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.callbacks.base import CallbackManager
@@ -25,6 +25,13 @@ from llama_index_ko_rerank.retrieve.fusion import (
 from llama_index_ko_rerank.text.normalize import check_query
 
 Fusion = Literal["convex", "rrf"]
+DEFAULT_WEIGHTS: dict[str, float] = {"lexical": 0.9, "dense": 0.1}
+"""What Korean lexical search and an embedding weigh where nothing was fitted.
+
+So small a share of the embedding decides where the words leave passages nearly equal or find none, and does no harm where
+the embedding is weak: with an untrained one (Hit@1 .606 alone) the hybrid finds .925 first on the `tune` half of KorQuAD,
+lexical search alone .923; at 0.2 it would be .916, at 0.5 .819. A strong embedding deserves more: fit the weights.
+"""
 _FUSIONS = ("convex", "rrf")
 
 
@@ -83,6 +90,21 @@ class HybridRetriever(BaseRetriever):
         self.similarity_top_k = similarity_top_k
         self.rrf_k = rrf_k
         super().__init__(callback_manager=callback_manager, verbose=verbose)
+
+    @classmethod
+    def of(
+        cls, lexical: BaseRetriever, dense: BaseRetriever, *, similarity_top_k: int = 10, **settings: Any
+    ) -> HybridRetriever:
+        """Join Korean lexical search and an embedding with `DEFAULT_WEIGHTS`, for when there is no data to fit them on.
+
+        Args:
+            lexical: A `KoreanBM25Retriever`, as a rule.
+            dense: Any retriever over vectors.
+            similarity_top_k: How many nodes at most a question gets.
+            settings: Any other setting of the class.
+        """
+        legs = {"lexical": lexical, "dense": dense}
+        return cls(legs, settings.pop("weights", DEFAULT_WEIGHTS), similarity_top_k=similarity_top_k, **settings)
 
     def _asked(self) -> list[str]:
         return [name for name, weight in self.weights.items() if weight > 0]

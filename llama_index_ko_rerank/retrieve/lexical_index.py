@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -14,7 +15,7 @@ from llama_index_ko_rerank.retrieve.postings import BM25Settings, Postings
 from llama_index_ko_rerank.retrieve.ragged import RaggedRows
 from llama_index_ko_rerank.text.kiwi import UserWord
 from llama_index_ko_rerank.text.normalize import check_text
-from llama_index_ko_rerank.text.tokenizers import CONTENT_TAGS, BigramTokenizer, LexicalTokenizer, MorphemeTokenizer
+from llama_index_ko_rerank.text.tokenizers import TAG_NAMES, BigramTokenizer, LexicalTokenizer, MorphemeTokenizer
 
 View = Literal["both", "morphemes", "bigrams"]
 VIEWS: dict[str, dict[str, float]] = {
@@ -25,7 +26,6 @@ VIEWS: dict[str, dict[str, float]] = {
 """The weights of the two views by the name of their combination. Equal weights are within .001 MRR@10 of the best on
 the `tune` half of KorQuAD, where .4 to .6 differ by less than a question in a thousand."""
 
-TAG_NAMES = tuple(sorted(tag for tags in CONTENT_TAGS.values() for tag in tags))
 _TAG_IDS = {tag: number for number, tag in enumerate(TAG_NAMES)}
 _LAST_SENTENCE = np.iinfo(np.uint16).max
 _BATCH = 8192
@@ -53,7 +53,7 @@ class PassageStream:
 
     Attributes:
         token_ids: int32 of shape (length,), ids of the morpheme vocabulary.
-        tags: uint8 of shape (length,), places in `TAG_NAMES`.
+        tags: uint8 of shape (length,), places in `text.tokenizers.TAG_NAMES`.
         sentences: uint16 of shape (length,), number of the sentence, from 0.
     """
 
@@ -69,6 +69,8 @@ class LexicalIndex:
         view: Which views are kept and how they are weighed; see `VIEWS`.
         user_words: Words of the user's own for Kiwi, each with its tag.
         settings: BM25's constants, the same for both views.
+
+    Adding and deleting hold `lock`; hold it too while reading from another thread than the one that changes the index.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class LexicalIndex:
         self.settings = settings or BM25Settings()
         self.morphemes = MorphemeTokenizer(user_words)
         self.bigrams = BigramTokenizer()
+        self.lock = threading.RLock()
         self.ids: list[str] = []
         self.positions: dict[str, int] = {}
         self.postings = {name: Postings(self.settings) for name in VIEWS[view]}
@@ -115,24 +118,26 @@ class LexicalIndex:
             known.add(identity)
             check_text(text, f"the text of {identity!r}")
         for start in range(0, len(ids), _BATCH):
-            self._add_batch(ids[start : start + _BATCH], texts[start : start + _BATCH])
+            with self.lock:
+                self._add_batch(ids[start : start + _BATCH], texts[start : start + _BATCH])
             if on_progress:
                 on_progress(min(start + _BATCH, len(ids)), len(ids))
 
     def delete(self, ids: Iterable[str]) -> int:
         """Drop passages by id and return how many were there; unknown ids are passed over."""
-        gone = [self.positions[identity] for identity in set(ids) if identity in self.positions]
-        if not gone:
-            return 0
-        mask = np.ones(len(self.ids), bool)
-        mask[gone] = False
-        for postings in self.postings.values():
-            postings.keep(mask)
-        if "morphemes" in self.postings:
-            self.streams.keep(mask)
-        self.ids = [identity for identity, kept in zip(self.ids, mask, strict=True) if kept]
-        self.positions = {identity: place for place, identity in enumerate(self.ids)}
-        return len(gone)
+        with self.lock:
+            gone = [self.positions[identity] for identity in set(ids) if identity in self.positions]
+            if not gone:
+                return 0
+            mask = np.ones(len(self.ids), bool)
+            mask[gone] = False
+            for postings in self.postings.values():
+                postings.keep(mask)
+            if "morphemes" in self.postings:
+                self.streams.keep(mask)
+            self.ids = [identity for identity, kept in zip(self.ids, mask, strict=True) if kept]
+            self.positions = {identity: place for place, identity in enumerate(self.ids)}
+            return len(gone)
 
     def view_scores(self, query: str) -> dict[str, NDArray[np.float32]]:
         """Score every passage in every view: float32 arrays of shape (passages,)."""
@@ -142,6 +147,27 @@ class LexicalIndex:
         """Return the question's tokens in each view."""
         tokenizers: dict[str, LexicalTokenizer] = {"morphemes": self.morphemes, "bigrams": self.bigrams}
         return {name: tokenizers[name].query_tokens(query) for name in self.postings}
+
+    def scores_at(self, query: str, positions: Sequence[int]) -> dict[str, NDArray[np.float32]]:
+        """Score some passages in every view as `view_scores` does: float32 arrays of shape (positions,)."""
+        return {name: self.postings[name].scores_at(tokens, positions) for name, tokens in self.query_tokens(query).items()}
+
+    def scores_unseen(
+        self, query: str, documents: Mapping[str, Sequence[Sequence[str]]]
+    ) -> dict[str, NDArray[np.float32]]:
+        """Score passages that are not in the index by its statistics, given the tokens of each in every view."""
+        return {
+            name: self.postings[name].scores_unseen(tokens, documents[name])
+            for name, tokens in self.query_tokens(query).items()
+        }
+
+    def idf(self, view: str, tokens: Sequence[str]) -> NDArray[np.float32]:
+        """Return the inverse document frequency of each token of a view."""
+        return self.postings[view].idf(tokens)
+
+    def morpheme_ids(self, forms: Sequence[str]) -> list[int | None]:
+        """Return the id of each morpheme in the streams, None where no passage was ever added that has it."""
+        return [self.postings["morphemes"].vocabulary.get(form) for form in forms]
 
     def search(self, query: str, top_k: int, *, mask: NDArray[np.bool_] | None = None) -> list[LexicalHit]:
         """Find the best passages for a question.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +49,8 @@ class _Weights:
     passages: NDArray[np.int32]
     values: NDArray[np.float32]
     idf: NDArray[np.float32]
+    norms: NDArray[np.float32]
+    mean_length: float
 
 
 class Postings:
@@ -115,6 +119,37 @@ class Postings:
                 scores[weights.passages[column]] += weights.values[column]
         return scores
 
+    def scores_at(self, query_tokens: Iterable[str], passages: Sequence[int]) -> NDArray[np.float32]:
+        """Score some passages as `scores` does, without looking at the others."""
+        weights = self._ready()
+        idf = np.zeros(len(self.vocabulary), np.float32)
+        for token in query_tokens:
+            token_id = self.vocabulary.get(token)
+            if token_id is not None:
+                idf[token_id] += weights.idf[token_id]
+        owners, (token_ids, counts) = self.rows.take(passages)
+        norms = weights.norms[np.asarray(passages, np.intp)]
+        shares = idf[token_ids] * (counts / (counts + norms[owners]))
+        return np.bincount(owners, shares, len(passages)).astype(np.float32)
+
+    def scores_unseen(self, query_tokens: Sequence[str], documents: Sequence[Sequence[str]]) -> NDArray[np.float32]:
+        """Score passages that are not in the collection, by its idf and mean length.
+
+        A token that the collection has never seen counts as rare where question and passage share it.
+        """
+        mean_length = self._ready().mean_length
+        idf = self.idf(query_tokens)
+        scores = np.zeros(len(documents), np.float32)
+        for place, tokens in enumerate(documents):
+            counts = Counter(tokens)
+            found = np.array([counts[token] for token in query_tokens], np.float32)
+            scores[place] = np.sum(idf * (found / (found + self._norm(len(tokens), mean_length))))
+        return scores
+
+    def _norm(self, lengths: Any, mean_length: float) -> Any:
+        k1, b = self.settings.k1, self.settings.b
+        return k1 * (1 - b + b * lengths / max(mean_length, 1e-9))
+
     def _ready(self) -> _Weights:
         if self._weights is None:
             self._weights = self._weigh()
@@ -128,9 +163,9 @@ class Postings:
         idf = np.log1p((len(self) - frequencies + 0.5) / (frequencies + 0.5)).astype(np.float32)
         totals = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts, dtype=np.int64)])
         lengths = np.diff(totals[self.rows.pointers])
-        k1, b = self.settings.k1, self.settings.b
-        norms = (k1 * (1 - b + b * lengths / max(float(lengths.mean()) if len(self) else 0.0, 1e-9))).astype(np.float32)
+        mean_length = float(lengths.mean()) if len(self) else 0.0
+        norms = self._norm(lengths, mean_length).astype(np.float32)
         values = by_token.data.astype(np.float32)
         values /= values + norms[by_token.indices]
         values *= np.repeat(idf, frequencies)
-        return _Weights(by_token.indptr, by_token.indices, values, idf)
+        return _Weights(by_token.indptr, by_token.indices, values, idf, norms, mean_length)

@@ -44,3 +44,11 @@ class RaggedRows:
         """Return the columns of one row, as views."""
         items = slice(self.pointers[number], self.pointers[number + 1])
         return tuple(column[items] for column in self.columns)
+
+    def take(self, numbers: Sequence[int]) -> tuple[NDArray[np.intp], list[NDArray[Any]]]:
+        """Return the columns of some rows end to end, and for each item the place of its row among `numbers`."""
+        rows = [slice(self.pointers[number], self.pointers[number + 1]) for number in numbers]
+        owners = np.repeat(np.arange(len(rows)), [row.stop - row.start for row in rows])
+        if not rows:
+            return owners, [column[:0] for column in self.columns]
+        return owners, [np.concatenate([column[row] for row in rows]) for column in self.columns]
