@@ -1,0 +1,130 @@
+"""Building and opening an index, as normal LlamaIndex `VectorStoreIndex`es."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+
+from llama_index.core import VectorStoreIndex
+from llama_index.core.base.embeddings.base import BaseEmbedding
+from llama_index.core.indices.utils import embed_nodes
+from llama_index.core.schema import BaseNode, Document, MetadataMode
+from llama_index.core.utils import get_tqdm_iterable
+
+from llama_index_ko_rerank.embed import embedding_identity
+from llama_index_ko_rerank.errors import DamagedIndex, EmptyCorpus, IndexExists, IndexNotFound
+from llama_index_ko_rerank.store.connections import NODES_FILE
+from llama_index_ko_rerank.store.index_folder import IndexFolder
+from llama_index_ko_rerank.store.node_rows import check_node, check_unique
+from llama_index_ko_rerank.store.splitting import KoreanSentenceSplitter, make_splitter
+from llama_index_ko_rerank.store.vector_store import DurableFaissVectorStore
+
+logger = logging.getLogger(__name__)
+
+_BATCH = 2048
+
+
+def build_index(
+    documents_or_nodes: Sequence[Document | BaseNode],
+    path: str | Path,
+    *,
+    embed_model: BaseEmbedding,
+    chunk_tokens: int | None = None,
+    overwrite: bool = False,
+    show_progress: bool = False,
+) -> VectorStoreIndex:
+    """Embed documents or nodes and keep them in a folder.
+
+    The whole build is one transaction. Where it is interrupted, by an error or by ``kill -9``, an index that was there
+    before is there unchanged, and a new one cannot be opened until it is built again. With ``overwrite`` the old index
+    can be searched until the new one takes its place in one step.
+
+    Args:
+        documents_or_nodes: Documents are split (see `make_splitter`); nodes are kept as they are, with their
+            embeddings where they have any.
+        path: The folder; it and its parents are made where they are missing.
+        embed_model: Its identity is recorded, and every later opening must bring the same model.
+        chunk_tokens: The most tokens of a chunk; 256 or the model's limit where None.
+        overwrite: Replace an index that is there, or one that is damaged.
+        show_progress: Show LlamaIndex's progress bars.
+
+    Returns:
+        The index, opened; ``index.vector_store`` is its `DurableFaissVectorStore`.
+
+    Raises:
+        EmptyCorpus: There is nothing to index, or nothing but blank texts.
+        IndexExists: There is an index, and ``overwrite`` is False.
+        InvalidNode, InvalidText, DuplicateNodeId: Before anything is embedded or written.
+        InvalidVector, DimensionMismatch: The model made unusable vectors; nothing is kept.
+        InvalidSetting: ``chunk_tokens`` is out of range.
+        StoreError: The folder cannot be written.
+    """
+    splitter = make_splitter(embed_model, chunk_tokens=chunk_tokens)
+    folder = Path(path).expanduser().absolute()
+    _make_room(folder, overwrite=overwrite)
+    nodes = _to_nodes(documents_or_nodes, splitter, show_progress=show_progress)
+    identity = embedding_identity(embed_model)
+    index_folder = IndexFolder(folder, mode="rebuild", embedding_identity=None)
+    try:
+        with index_folder.transaction():
+            index_folder.start_over(embedding_identity=identity, settings={"chunk_tokens": chunk_tokens})
+            remaining = iter(nodes)
+            while batch := list(islice(remaining, _BATCH)):
+                vectors = embed_nodes(batch, embed_model, show_progress=show_progress)
+                index_folder.add([node.model_copy(update={"embedding": vectors[node.node_id]}) for node in batch])
+    finally:
+        index_folder.close()
+    return open_index(folder, embed_model=embed_model)
+
+
+def open_index(path: str | Path, *, embed_model: BaseEmbedding) -> VectorStoreIndex:
+    """Open the index in a folder; documents inserted later are split as those that it was built from.
+
+    Raises:
+        IndexNotFound: There is no index, or its first build was interrupted.
+        ModelMismatch: It was built with another model.
+        DamagedIndex: Its table cannot be read.
+        StoreError: It was made by a newer release.
+    """
+    identity = embedding_identity(embed_model)
+    store = DurableFaissVectorStore(path, embedding_identity=identity, create=False)
+    splitter = make_splitter(embed_model, chunk_tokens=store.settings.get("chunk_tokens"))
+    return VectorStoreIndex.from_vector_store(store, embed_model=embed_model, transformations=[splitter])
+
+
+def _make_room(folder: Path, *, overwrite: bool) -> None:
+    """See to it that an index can be built in the folder, leaving one that is there as it is until then."""
+    try:
+        IndexFolder(folder, mode="open", embedding_identity=None).close()
+    except IndexNotFound:
+        return
+    except DamagedIndex:
+        if not overwrite:
+            raise
+        for file in folder.glob(NODES_FILE + "*"):
+            file.replace(file.with_name("damaged." + file.name))
+        logger.warning("the damaged table in %s was put aside as %s", folder, "damaged." + NODES_FILE)
+        return
+    if not overwrite:
+        raise IndexExists(
+            f"there is an index in {folder}; open it with open_index, or pass overwrite=True to replace it"
+        )
+
+
+def _to_nodes(
+    documents_or_nodes: Sequence[Document | BaseNode], splitter: KoreanSentenceSplitter, *, show_progress: bool
+) -> list[BaseNode]:
+    """Check everything, split documents, and leave out what has neither text nor embedding."""
+    items = [check_node(item) for item in documents_or_nodes]
+    with_text = [item for item in items if item.embedding or item.get_content(metadata_mode=MetadataMode.NONE).strip()]
+    if not with_text:
+        raise EmptyCorpus("there is nothing to index: no document or node with a text was given")
+    if len(with_text) < len(items):
+        logger.warning("%d of %d documents and nodes have no text", len(items) - len(with_text), len(items))
+    nodes: list[BaseNode] = []
+    for item in get_tqdm_iterable(with_text, show_progress, "Splitting"):
+        nodes.extend(splitter([item]) if isinstance(item, Document) else [item])
+    check_unique(nodes)
+    return nodes

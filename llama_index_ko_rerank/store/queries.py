@@ -1,0 +1,88 @@
+"""What LlamaIndex may ask of the store, and what the store says no to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from llama_index.core.vector_stores.types import MetadataFilters, VectorStoreQuery, VectorStoreQueryMode
+from numpy.typing import NDArray
+
+from llama_index_ko_rerank.errors import InvalidSetting, UnsupportedQuery
+from llama_index_ko_rerank.store.unit_vectors import unit_vectors
+from llama_index_ko_rerank.text.normalize import check_text
+
+_OTHER_MODES_OPTIONS = (
+    "alpha",
+    "mmr_threshold",
+    "sparse_top_k",
+    "hybrid_top_k",
+    "output_fields",
+    "embedding_field",
+)
+
+
+def check_query(query: VectorStoreQuery) -> NDArray[np.float32]:
+    """Refuse a query that the store would not answer as it was meant.
+
+    Returns:
+        The query's embedding at unit length, shape (dimension,).
+
+    Raises:
+        UnsupportedQuery: A mode other than ``default``, metadata filters, or an option of another mode.
+        InvalidSetting: ``similarity_top_k`` is not a whole number of at least 1, or ids are not strings.
+        InvalidVector: The query has no embedding, or one of NaN, infinity or zeros.
+    """
+    if query.mode != VectorStoreQueryMode.DEFAULT:
+        mode = VectorStoreQueryMode(query.mode).value
+        raise UnsupportedQuery(
+            f"DurableFaissVectorStore has the query mode 'default' and not {mode!r}; "
+            "HybridRetriever searches by words and vectors together"
+        )
+    refuse_filters(query.filters)
+    given = [option for option in _OTHER_MODES_OPTIONS if getattr(query, option) is not None]
+    if given:
+        raise UnsupportedQuery(f"DurableFaissVectorStore does not know the query option {given[0]!r}; leave it out")
+    check_ids(query.node_ids or [], "node_ids")
+    check_ids(query.doc_ids or [], "doc_ids")
+    top_k = query.similarity_top_k
+    if isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1:
+        raise InvalidSetting(f"similarity_top_k is a whole number of at least 1, not {top_k!r}")
+    vector: NDArray[np.float32] = unit_vectors([query.query_embedding], ["the query"])[0]
+    return vector
+
+
+def check_ids(ids: Sequence[str], what: str) -> None:
+    """Refuse ids that no node can have, and one string where a list is meant.
+
+    Raises:
+        InvalidSetting: A string, or something in the list that is none.
+        InvalidText: An id holds lone surrogates.
+    """
+    if isinstance(ids, str) or not all(isinstance(one, str) for one in ids):
+        raise InvalidSetting(f"{what} is a list of strings, not {ids!r:.80}")
+    for one in ids:
+        check_text(one, f"an id in {what}")
+
+
+def refuse_filters(filters: MetadataFilters | None) -> None:
+    """Refuse metadata filters, which a later release brings; a filter without conditions is none.
+
+    Raises:
+        UnsupportedQuery: There is a condition.
+    """
+    if filters is not None and filters.filters:
+        raise UnsupportedQuery(
+            "DurableFaissVectorStore has no metadata filters yet; a later release brings them. "
+            "Restrict the search by node_ids or doc_ids instead"
+        )
+
+
+def refuse_options(method: str, options: Mapping[str, object]) -> None:
+    """Refuse keyword arguments that would have no effect.
+
+    Raises:
+        InvalidSetting: Naming the first of them.
+    """
+    if options:
+        raise InvalidSetting(f"DurableFaissVectorStore.{method} takes no option {next(iter(options))!r}")

@@ -1,0 +1,260 @@
+"""`DurableFaissVectorStore`: the index of one folder as a LlamaIndex vector store."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from llama_index.core.bridge.pydantic import PrivateAttr
+from llama_index.core.schema import BaseNode
+from llama_index.core.vector_stores.types import (
+    BasePydanticVectorStore,
+    MetadataFilters,
+    VectorStoreQuery,
+    VectorStoreQueryResult,
+)
+
+from llama_index_ko_rerank.errors import InvalidSetting, nearest
+from llama_index_ko_rerank.store.index_folder import IndexFolder
+from llama_index_ko_rerank.store.node_rows import to_node
+from llama_index_ko_rerank.store.node_table import NodeTable
+from llama_index_ko_rerank.store.queries import check_ids, check_query, refuse_filters, refuse_options
+
+logger = logging.getLogger(__name__)
+
+_CONSTANTS: dict[str, bool] = {"stores_text": True, "is_embedding_query": True, "flat_metadata": False}
+
+
+class DurableFaissVectorStore(BasePydanticVectorStore):
+    """Keep nodes and vectors in a folder so that nothing is lost, and search them exactly by cosine.
+
+    When `add`, `delete`, `delete_nodes` or `clear` returns, the change is on disk: one synced SQLite transaction. There
+    is no need to call `persist`. The FAISS index in memory is made from the table, and every search brings it up to
+    the newest generation first, so that stores on one folder, in one process or several, see each other's changes.
+
+    A snapshot of the FAISS index only makes the next opening faster. It is written by `persist`, and by `close` where
+    this store has changed nodes; a snapshot that is missing or not what was written is not used, and one from an
+    earlier generation is brought up to date from the table.
+
+    Adding a node whose id is there already replaces the node in the same transaction; it then counts as the newest.
+    Similarities are cosines in -1 to 1, larger is better; equal ones keep the order of addition.
+
+    Attributes:
+        path: The folder, absolute.
+        embedding_identity: What identifies the embedding model (see `llama_index_ko_rerank.embed.embedding_identity`);
+            None where the caller does not say, and then only the length of the vectors can be checked.
+
+    Raises:
+        IndexNotFound: ``create=False`` and there is none, or its first build was interrupted.
+        ModelMismatch: The index was built with another model.
+        DamagedIndex: The table cannot be read.
+        StoreError: The folder cannot be written, or the index was made by a newer release.
+    """
+
+    stores_text: bool = True
+    is_embedding_query: bool = True
+    flat_metadata: bool = False
+    path: str
+    embedding_identity: dict[str, Any] | None = None
+
+    _folder: IndexFolder = PrivateAttr()
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        embedding_identity: Mapping[str, Any] | None = None,
+        create: bool = True,
+        **constants: bool,
+    ) -> None:
+        """Open the index of a folder.
+
+        Args:
+            path: The folder; it and its parents are made where they are missing.
+            embedding_identity: Compared with the recorded one, and recorded in a new index.
+            create: Make an empty index where there is none.
+            constants: The fields that never differ, so that ``from_dict(to_dict())`` works.
+        """
+        for name, value in constants.items():
+            if name not in _CONSTANTS or value != _CONSTANTS[name]:
+                known = nearest(name, ["path", "embedding_identity", "create"])
+                raise InvalidSetting(f"{name}={value!r} is no setting of DurableFaissVectorStore; {known}")
+        folder = Path(path).expanduser().absolute()
+        identity = None if embedding_identity is None else dict(embedding_identity)
+        super().__init__(path=str(folder), embedding_identity=identity, **_CONSTANTS)  # type: ignore[call-arg]  # pydantic
+        self._folder = IndexFolder(folder, mode="create" if create else "open", embedding_identity=identity)
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Name the class in LlamaIndex's JSON."""
+        return "DurableFaissVectorStore"
+
+    @property
+    def client(self) -> NodeTable:
+        """The table below, which holds the truth."""
+        return self._folder.table
+
+    @property
+    def generation(self) -> int:
+        """How many transactions have changed nodes; whatever is derived from the nodes is stale once this moved on."""
+        with self._folder.read() as view:
+            return view.manifest.generation
+
+    @property
+    def count(self) -> int:
+        """How many nodes there are."""
+        with self._folder.read() as view:
+            return view.manifest.node_count
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the index was built with besides its model, such as ``chunk_tokens``."""
+        with self._folder.read() as view:
+            return view.manifest.settings
+
+    def nodes(self) -> Iterator[BaseNode]:
+        """Yield every node in the order of addition, all of one generation, a batch in memory at a time."""
+        with self._folder.read() as view:
+            for row in view.all_rows():
+                yield to_node(row)
+
+    def add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
+        """Add nodes that carry their embeddings, or replace those that have their ids, all of them or none.
+
+        Returns:
+            The node ids.
+
+        Raises:
+            DuplicateNodeId: Two of the nodes have one id.
+            InvalidNode, InvalidText: A node could not be given back as it is.
+            InvalidVector: An embedding is missing, zero, or holds NaN or infinity.
+            DimensionMismatch: A vector has another length than the others or than the index holds.
+            ModelMismatch: The index was rebuilt with another model since this store was opened.
+            StoreError: It could not be written; then nothing was.
+        """
+        refuse_options("add", kwargs)
+        self._folder.add(nodes)
+        return [node.node_id for node in nodes]
+
+    def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
+        """Delete all nodes of a document; one that is not there changes nothing."""
+        refuse_options("delete", delete_kwargs)
+        check_ids([ref_doc_id], "ref_doc_id")
+        with self._folder.transaction() as writer:
+            writer.delete_document(ref_doc_id)
+
+    def delete_nodes(
+        self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None, **delete_kwargs: Any
+    ) -> None:
+        """Delete nodes by id, all in one transaction; ids that are not there change nothing.
+
+        Raises:
+            InvalidSetting: No ids are given; `clear` deletes everything.
+            UnsupportedQuery: Filters are given.
+        """
+        refuse_options("delete_nodes", delete_kwargs)
+        refuse_filters(filters)
+        if node_ids is None:
+            raise InvalidSetting("delete_nodes needs the ids to delete; clear() deletes all nodes")
+        check_ids(node_ids, "node_ids")
+        with self._folder.transaction() as writer:
+            writer.delete_nodes(node_ids)
+
+    def get_nodes(self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None) -> list[BaseNode]:
+        """Fetch nodes without their vectors, in the order asked for; ids that are not there are left out.
+
+        Args:
+            node_ids: All nodes in the order of addition where None.
+            filters: Not supported.
+
+        Raises:
+            UnsupportedQuery: Filters are given.
+        """
+        refuse_filters(filters)
+        if node_ids is None:
+            return list(self.nodes())
+        check_ids(node_ids, "node_ids")
+        with self._folder.read() as view:
+            return [to_node(row) for row in view.rows(view.row_ids_of_nodes(node_ids))]
+
+    def clear(self) -> None:
+        """Delete all nodes; the recorded model stays."""
+        with self._folder.transaction() as writer:
+            writer.clear()
+
+    def query(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
+        """Find the nearest nodes by cosine, exactly, in the newest generation.
+
+        ``node_ids`` and ``doc_ids`` restrict the search to these nodes and to nodes of these documents, and to those
+        in both where both are given; LlamaIndex's retrievers pass empty lists for "no restriction", and so they count.
+
+        Raises:
+            UnsupportedQuery: A mode other than ``default``, metadata filters, or an option that the store lacks.
+            InvalidSetting: ``similarity_top_k`` is below 1.
+            InvalidVector: The query has no embedding, or one of NaN, infinity or zeros.
+            DimensionMismatch: The query's vector has another length than the index holds.
+            ModelMismatch: The index was rebuilt with another model since this store was opened.
+        """
+        refuse_options("query", kwargs)
+        vector = check_query(query)
+        rows, cosines = self._folder.search(
+            vector, top_k=query.similarity_top_k, node_ids=query.node_ids, ref_doc_ids=query.doc_ids
+        )
+        ids = [row.node_id for row in rows]
+        return VectorStoreQueryResult(nodes=[to_node(row) for row in rows], similarities=cosines, ids=ids)
+
+    def persist(self, persist_path: str = "", fs: Any = None) -> None:
+        """Write a FAISS snapshot beside the table and merge SQLite's log into the table.
+
+        The nodes are durable without it. The index stays in its own folder, whatever path is given: a
+        ``StorageContext`` names a file of its own, which is not made.
+
+        Raises:
+            StoreError: The snapshot could not be written; the nodes are safe.
+        """
+        if persist_path or fs is not None:
+            logger.info(
+                "the index stays in %s, where it is durable already; nothing goes to %r", self.path, persist_path
+            )
+        self._folder.write_snapshot()
+
+    def close(self) -> None:
+        """Write a snapshot where this store has changed nodes, and close the table; closing twice is fine."""
+        self._folder.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
+        """Do as `add`, off the event loop."""
+        return await asyncio.to_thread(self.add, nodes, **kwargs)
+
+    async def adelete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
+        """Do as `delete`, off the event loop."""
+        await asyncio.to_thread(self.delete, ref_doc_id, **delete_kwargs)
+
+    async def adelete_nodes(
+        self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None, **delete_kwargs: Any
+    ) -> None:
+        """Do as `delete_nodes`, off the event loop."""
+        await asyncio.to_thread(self.delete_nodes, node_ids, filters, **delete_kwargs)
+
+    async def aget_nodes(
+        self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
+    ) -> list[BaseNode]:
+        """Do as `get_nodes`, off the event loop."""
+        return await asyncio.to_thread(self.get_nodes, node_ids, filters)
+
+    async def aclear(self) -> None:
+        """Do as `clear`, off the event loop."""
+        await asyncio.to_thread(self.clear)
+
+    async def aquery(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
+        """Do as `query`, off the event loop."""
+        return await asyncio.to_thread(self.query, query, **kwargs)

@@ -1,0 +1,75 @@
+"""A content-sensitive embedding, nodes made from text, and a store in a fresh folder."""
+
+import zlib
+
+import numpy as np
+import pytest
+from llama_index.core.base.embeddings.base import BaseEmbedding
+from llama_index.core.schema import NodeRelationship, RelatedNodeInfo, TextNode
+from llama_index.core.vector_stores.types import VectorStoreQuery
+
+from llama_index_ko_rerank.store import DurableFaissVectorStore
+
+
+class BigramEmbedding(BaseEmbedding):
+    """Counts of hashed character pairs: texts that share words are near each other."""
+
+    model_name: str = "bigrams"
+    dimension: int = 64
+
+    def _vector(self, text):
+        vector = np.zeros(self.dimension)
+        for pair in zip(text, text[1:] + " ", strict=True):
+            vector[zlib.crc32("".join(pair).encode("utf-8", "surrogatepass")) % self.dimension] += 1.0
+        return vector.tolist()
+
+    def _get_text_embedding(self, text):
+        return self._vector(text)
+
+    def _get_query_embedding(self, query):
+        return self._vector(query)
+
+    async def _aget_query_embedding(self, query):
+        return self._vector(query)
+
+
+@pytest.fixture
+def embed_model():
+    return BigramEmbedding()
+
+
+@pytest.fixture
+def make_embedding():
+    return BigramEmbedding
+
+
+@pytest.fixture
+def make_node():
+    def make(node_id, vector=(1.0, 0.0), *, text=None, document=None, **fields):
+        relationships = {NodeRelationship.SOURCE: RelatedNodeInfo(node_id=document)} if document else {}
+        embedding = None if vector is None else list(vector)
+        return TextNode(
+            id_=node_id, text=text or f"{node_id}의 글", embedding=embedding, relationships=relationships, **fields
+        )
+
+    return make
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "한글 폴더 100% #1" / "index"
+
+
+@pytest.fixture
+def store(folder):
+    with DurableFaissVectorStore(folder) as opened:
+        yield opened
+
+
+@pytest.fixture
+def search():
+    def run(store, vector, top_k=10, **fields):
+        result = store.query(VectorStoreQuery(query_embedding=list(vector), similarity_top_k=top_k, **fields))
+        return list(zip(result.ids, result.similarities, strict=True))
+
+    return run
