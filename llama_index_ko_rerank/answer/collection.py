@@ -19,6 +19,7 @@ from llama_index_ko_rerank.store.index import open_index
 
 _SETTINGS = "ko-rerank.json"
 _INDEX = "index"
+_LEXICAL = "lexical"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,8 @@ def open_collection(
     """
     settings = read_settings(folder)
     index = open_index(index_folder(folder), embed_model=KoreanEmbedding(settings.embed_model))
-    lexical = KoreanBM25Retriever.from_index(index, similarity_top_k=similarity_top_k)
+    snapshot = Path(folder) / _LEXICAL
+    lexical = KoreanBM25Retriever.from_index(index, similarity_top_k=similarity_top_k, snapshot=snapshot)
     dense = index.as_retriever(similarity_top_k=similarity_top_k)
     reranker = None
     if rerank and settings.rerank_model:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from llama_index_ko_rerank.evaluate import EvaluationReport
 
 QUESTION = "섬으로 가는 배에 자전거를 실을 수 있나요?"
-OWN_FILES = frozenset({"models", "index", "ko-rerank.json", "report.md", "report.json", "comparison.png"})
+OWN_FILES = frozenset({"models", "index", "lexical", "ko-rerank.json", "report.md", "report.json", "comparison.png"})
 SYSTEMS = ("dense-base", "dense", "dense+rerank", "bm25", "lexical", "hybrid", "hybrid+rerank")
 RERANKED = {"dense+rerank": "dense", "hybrid+rerank": "hybrid"}
 

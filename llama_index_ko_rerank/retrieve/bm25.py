@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from llama_index_ko_rerank.errors import DamagedIndex, EmptyCorpus, InvalidSetting
 from llama_index_ko_rerank.ranked_node import LegHit, RankedNode
+from llama_index_ko_rerank.retrieve.following import resume_snapshot, save_snapshot
 from llama_index_ko_rerank.retrieve.lexical_index import LexicalIndex, View
 from llama_index_ko_rerank.retrieve.postings import BM25Settings
 from llama_index_ko_rerank.retrieve.snapshot import (
@@ -69,6 +70,7 @@ class KoreanBM25Retriever(BaseRetriever):
         self._nodes = dict(nodes)
         self._store: DurableFaissVectorStore | None = None
         self._generation = -1
+        self._hashes: dict[str, str] = {}
         self._lock = threading.RLock()
         super().__init__(callback_manager=callback_manager, verbose=verbose)
 
@@ -129,12 +131,17 @@ class KoreanBM25Retriever(BaseRetriever):
         settings: BM25Settings | None = None,
         filters: MetadataFilters | None = None,
         metadata_mode: MetadataMode = MetadataMode.EMBED,
+        snapshot: str | Path | None = None,
         callback_manager: CallbackManager | None = None,
     ) -> KoreanBM25Retriever:
         """Search the nodes of our vector index by their words, and go on following it.
 
         What is added to the index or deleted from it later, by this process or another, is found or gone at the next
-        question; only what is new is tokenised. The arguments are those of `from_nodes`.
+        question; only what is new is tokenised.
+
+        `index` comes from `build_index` or `open_index`, or is the store of one. `snapshot` is a folder to keep what was
+        tokenised in, so that opening again tokenises only what is new; it is read and written here, never trusted over
+        the index, and may be deleted at any time. The other arguments are those of `from_nodes`.
 
         Raises:
             InvalidSetting: The index does not stand on a `DurableFaissVectorStore`; use `from_nodes`.
@@ -144,8 +151,11 @@ class KoreanBM25Retriever(BaseRetriever):
             raise InvalidSetting(
                 f"from_index reads a DurableFaissVectorStore, not {type(store).__name__}; pass its nodes to from_nodes"
             )
+        lexical, hashes = LexicalIndex(view, user_words=user_words, settings=settings), {}
+        if snapshot is not None:
+            lexical, hashes = resume_snapshot(Path(snapshot), lexical, metadata_mode)
         retriever = cls(
-            LexicalIndex(view, user_words=user_words, settings=settings),
+            lexical,
             {},
             similarity_top_k=similarity_top_k,
             filters=filters,
@@ -153,8 +163,11 @@ class KoreanBM25Retriever(BaseRetriever):
             callback_manager=callback_manager,
         )
         retriever._store = store
+        retriever._hashes = hashes
         with retriever._lock:
             retriever._follow()
+            if snapshot is not None and retriever._hashes != hashes:
+                save_snapshot(Path(snapshot), retriever._index, retriever._hashes, metadata_mode)
         return retriever
 
     def add(self, nodes: Sequence[BaseNode], *, on_progress: Callable[[int, int], None] | None = None) -> None:
@@ -195,15 +208,10 @@ class KoreanBM25Retriever(BaseRetriever):
             return
         generation = self._store.generation
         nodes = {node.node_id: node for node in self._store.nodes()}
-        self._delete(
-            [
-                node_id
-                for node_id, node in self._nodes.items()
-                if node_id not in nodes or nodes[node_id].hash != node.hash
-            ]
-        )
-        self._add([node for node_id, node in nodes.items() if node_id not in self._nodes])
-        self._generation = generation
+        hashes = {node_id: node.hash for node_id, node in nodes.items()}
+        self._delete([node_id for node_id, known in self._hashes.items() if hashes.get(node_id) != known])
+        self._add([node for node_id, node in nodes.items() if node_id not in self._index.positions])
+        self._nodes, self._hashes, self._generation = nodes, hashes, generation
 
     def __len__(self) -> int:
         return len(self._index)

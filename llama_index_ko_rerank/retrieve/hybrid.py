@@ -28,9 +28,10 @@ Fusion = Literal["convex", "rrf"]
 DEFAULT_WEIGHTS: dict[str, float] = {"lexical": 0.9, "dense": 0.1}
 """What Korean lexical search and an embedding weigh where nothing was fitted.
 
-So small a share of the embedding decides where the words leave passages nearly equal or find none, and does no harm where
-the embedding is weak: with an untrained one (Hit@1 .606 alone) the hybrid finds .925 first on the `tune` half of KorQuAD,
-lexical search alone .923; at 0.2 it would be .916, at 0.5 .819. A strong embedding deserves more: fit the weights.
+So small a share of the embedding decides where the words leave passages nearly equal or find none, and does no harm
+where the embedding is weak: with an untrained one (Hit@1 .606 alone) the hybrid finds .925 first on the `tune` half of
+KorQuAD, lexical search alone .923; at 0.2 it would be .916, at 0.5 .819. A strong embedding deserves more: fit the
+weights.
 """
 _FUSIONS = ("convex", "rrf")
 

@@ -150,7 +150,9 @@ class LexicalIndex:
 
     def scores_at(self, query: str, positions: Sequence[int]) -> dict[str, NDArray[np.float32]]:
         """Score some passages in every view as `view_scores` does: float32 arrays of shape (positions,)."""
-        return {name: self.postings[name].scores_at(tokens, positions) for name, tokens in self.query_tokens(query).items()}
+        return {
+            name: self.postings[name].scores_at(tokens, positions) for name, tokens in self.query_tokens(query).items()
+        }
 
     def scores_unseen(
         self, query: str, documents: Mapping[str, Sequence[Sequence[str]]]

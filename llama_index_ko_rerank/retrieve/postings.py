@@ -143,7 +143,7 @@ class Postings:
         for place, tokens in enumerate(documents):
             counts = Counter(tokens)
             found = np.array([counts[token] for token in query_tokens], np.float32)
-            scores[place] = np.sum(idf * (found / (found + self._norm(len(tokens), mean_length))))
+            scores[place] = np.sum(idf * (found / np.maximum(found + self._norm(len(tokens), mean_length), 1e-9)))
         return scores
 
     def _norm(self, lengths: Any, mean_length: float) -> Any:

@@ -63,7 +63,7 @@ def load_lexical_index(folder: Path) -> tuple[LexicalIndex, dict[str, Any]]:
     try:
         index = LexicalIndex(
             cast(View, manifest["view"]),
-            user_words=[(word, tag) for word, tag in manifest["user_words"]],
+            user_words=manifest["user_words"],
             settings=BM25Settings(manifest["k1"], manifest["b"]),
         )
         if index.identity != manifest["identity"]:
@@ -159,3 +159,5 @@ def _fill(index: LexicalIndex, manifest: dict[str, Any], arrays: dict[str, np.nd
         rows.columns = [arrays[f"{name}.{number}"] for number in range(len(rows.columns))]
     for view, tokens in manifest["vocabularies"].items():
         index.postings[view].vocabulary = {token: number for number, token in enumerate(tokens)}
+    if any(len(postings) != len(index) for postings in index.postings.values()):
+        raise DamagedIndex(f"{MANIFEST} names {len(index)} passages and the arrays hold others; rebuild the index")
