@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from llama_index_ko_rerank.rerank.fields import check_fields, invalid_field
 from llama_index_ko_rerank.rerank.order import reordered, sigmoid
 from llama_index_ko_rerank.rerank.scorer import PairScorer, ScorerSettings, load_scorer
-from llama_index_ko_rerank.text.normalize import check_query
+from llama_index_ko_rerank.text.normalize import check_query, check_text, normalize
 
 dispatcher = get_dispatcher(__name__)
 
@@ -108,7 +108,7 @@ class CrossEncoderNodePostprocessor(BaseNodePostprocessor):
         return found
 
     def _scores(self, query: str, nodes: Sequence[NodeWithScore]) -> NDArray[np.float64]:
-        texts = [node.node.get_content(metadata_mode=self.metadata_mode) for node in nodes]
+        texts = [_text(node, self.metadata_mode) for node in nodes]
         readable = np.array([bool(text.strip()) for text in texts])
         logits = np.full(len(texts), -np.inf)
         logits[readable] = self._scorer.logits(
@@ -118,3 +118,9 @@ class CrossEncoderNodePostprocessor(BaseNodePostprocessor):
             lowest = logits[readable].min() if readable.any() else 0.0
             return np.where(readable, logits, lowest - 1.0)
         return sigmoid(logits)
+
+
+def _text(found: NodeWithScore, mode: MetadataMode) -> str:
+    text = found.node.get_content(metadata_mode=mode)
+    check_text(text, f"the text of node {found.node.node_id!r}")
+    return normalize(text)

@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from sentence_transformers import CrossEncoder
 from transformers import AutoConfig
 
@@ -23,6 +24,7 @@ from llama_index_ko_rerank.text.normalize import normalize
 
 logger = logging.getLogger(__name__)
 SHORTEST_MAX_LENGTH = 16
+_USUAL_MAX_LENGTH = 512
 
 
 class PairScorer(Protocol):
@@ -57,10 +59,15 @@ class CrossEncoderScorer:
 
     Use `load_scorer`, which gives equal settings one and the same object.
 
+    Attributes:
+        settings: What it was loaded by.
+        max_length: Most tokens of question and passage together.
+
     Raises:
         InvalidSetting: `max_length` is under 16 or beyond the model's positions.
         ModelNotFound: There is no such model within reach.
-        UnsuitableModel: It has no trained classification head, or more than one score a pair, or no pad token.
+        UnsuitableModel: It has no trained classification head, or more than one score a pair, or no vocabulary, or no
+            pad token, or its files cannot be read.
     """
 
     def __init__(self, settings: ScorerSettings) -> None:
@@ -70,11 +77,13 @@ class CrossEncoderScorer:
             raise InvalidSetting(f"max_length must be {SHORTEST_MAX_LENGTH} or more, not {settings.max_length}")
         self._model = _load(settings)
         self._check()
+        self.max_length = self._model.max_seq_length = self._longest()
 
     def logits(self, query: str, texts: Sequence[str], *, batch_size: int = 16) -> NDArray[np.float64]:
         """Score passages for a question, sorted by length so that short ones are not padded to long ones.
 
-        A question takes at most half of `max_length`; what is cut of questions and passages is counted and logged.
+        Equal passages get equal logits. A question takes at most half of `max_length`; what is cut of questions and
+        passages is counted and logged.
 
         Raises:
             UnsuitableModel: The model gives NaN or infinity for a passage.
@@ -82,25 +91,25 @@ class CrossEncoderScorer:
         """
         if not texts:
             return np.zeros(0)
-        question = self._cap(normalize(query))
-        pairs = [(question, normalize(text)) for text in texts]
+        passages = [normalize(text) for text in texts]
+        # Each passage is read once: equal rows of one batch may get logits that differ in the seventh digit.
+        unique = list(dict.fromkeys(passages))
+        # The lock is for the tokenizer too: each call sets its truncation anew.
         with self._lock, torch.inference_mode():
+            question = self._cap(normalize(query))
+            pairs = [(question, passage) for passage in unique]
             self._report_cuts(pairs)
             scores = self._model.predict(
                 pairs, batch_size=batch_size, activation_fn=torch.nn.Identity(), show_progress_bar=False
             )
-        logits = np.asarray(scores, np.float64).reshape(len(texts))
+        logits = np.asarray(scores, np.float64).reshape(len(unique))
         if not np.isfinite(logits).all():
             broken = int(np.flatnonzero(~np.isfinite(logits))[0])
             raise UnsuitableModel(
-                f"{self.settings.model!r} gives the logit {logits[broken]} for the passage {texts[broken][:60]!r}"
+                f"{self.settings.model!r} gives the logit {logits[broken]} for the passage {unique[broken][:60]!r}"
             )
-        return logits
-
-    @property
-    def max_length(self) -> int:
-        """Most tokens of question and passage together."""
-        return int(self._model.max_length)
+        places = {passage: place for place, passage in enumerate(unique)}
+        return logits[[places[passage] for passage in passages]]
 
     def _cap(self, question: str) -> str:
         encoded = self._model.tokenizer(
@@ -138,11 +147,27 @@ class CrossEncoderScorer:
             )
         if self._model.tokenizer.pad_token is None:
             raise UnsuitableModel(f"the tokenizer of {name!r} has no pad token, so passages cannot be batched")
-        positions = getattr(self._model.config, "max_position_embeddings", None)
-        if self.settings.max_length is None and (positions is None or self._model.max_length > positions):
-            self._model.max_length = min(self._model.max_length, positions or 512, 512)
-        elif positions is not None and self._model.max_length > positions:
-            raise InvalidSetting(f"max_length={self._model.max_length} is beyond the {positions} positions of {name!r}")
+        if len(self._model.tokenizer) <= len(self._model.tokenizer.all_special_ids):
+            raise UnsuitableModel(f"the tokenizer of {name!r} knows no words; are its files missing?")
+
+    def _longest(self) -> int:
+        """Return the longest input in tokens: what was asked for, else what the model says, else at most 512."""
+        positions = _positions(self._model)
+        longest = self._model.max_seq_length or _USUAL_MAX_LENGTH
+        if self.settings.max_length is None and (positions is None or longest > positions):
+            return min(longest, positions or _USUAL_MAX_LENGTH, _USUAL_MAX_LENGTH)
+        if positions is not None and longest > positions:
+            raise InvalidSetting(f"max_length={longest} is beyond the {positions} positions of {self.settings.model!r}")
+        return longest
+
+
+def _positions(model: CrossEncoder) -> int | None:
+    """Return how many tokens a model has places for; RoBERTa and its kin leave the first ones to padding."""
+    for name, module in model.named_modules():
+        if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
+            return int(module.num_embeddings) - int(module.padding_idx) - 1
+    positions: int | None = getattr(model.config, "max_position_embeddings", None)
+    return positions
 
 
 _loaded: WeakValueDictionary[ScorerSettings, CrossEncoderScorer] = WeakValueDictionary()
@@ -180,20 +205,22 @@ def _load(settings: ScorerSettings) -> CrossEncoder:
     except ModelError:
         raise
     except OSError as problem:
+        if Path(name).is_dir():
+            raise UnsuitableModel(f"the model in the folder {name!r} cannot be read: {problem}") from problem
         raise _not_found(name, settings, problem) from problem
-    except (ValueError, RuntimeError) as problem:
+    except (ValueError, RuntimeError, SafetensorError) as problem:
         raise UnsuitableModel(f"{name!r} does not load as a cross-encoder: {problem}") from problem
 
 
 def _check_architecture(name: str, source: dict[str, Any]) -> None:
     """Refuse a model whose head would be made of random numbers on loading."""
     folder = Path(name)
-    if folder.is_dir() and not (folder / "config.json").is_file():
-        raise UnsuitableModel(f"the folder {name!r} holds no model: it has no config.json")
     if (folder / "modules.json").is_file():
         kinds = [module["type"] for module in json.loads((folder / "modules.json").read_text(encoding="utf-8"))]
         if any("Pooling" in kind or "StaticEmbedding" in kind for kind in kinds):
             raise UnsuitableModel(f"{name!r} is an embedding model; a reranker is a cross-encoder")
+    if folder.is_dir() and not (folder / "config.json").is_file():
+        raise UnsuitableModel(f"the folder {name!r} holds no model: it has no config.json")
     config = AutoConfig.from_pretrained(name, **source)
     architectures = list(getattr(config, "architectures", None) or [])
     if not any(architecture.endswith("ForSequenceClassification") for architecture in architectures):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import lru_cache
 from importlib.metadata import version
 
@@ -13,13 +14,21 @@ UserWord = tuple[str, str]
 """A word of the user's own and its Kiwi tag, such as ``("한들소프트", "NNP")``."""
 
 
-@lru_cache(maxsize=8)
+_loading = threading.Lock()
+
+
 def analyser(user_words: tuple[UserWord, ...] = ()) -> Kiwi:
     """Return the analyser for these words of the user's own; it is made once and may be used from any thread.
 
     Raises:
         InvalidSetting: Kiwi refuses one of the words or its tag.
     """
+    with _loading:
+        return _loaded(user_words)
+
+
+@lru_cache(maxsize=8)
+def _loaded(user_words: tuple[UserWord, ...]) -> Kiwi:
     kiwi = Kiwi()
     for word, tag in user_words:
         try:

@@ -20,10 +20,9 @@ def check_text(text: str, what: str = "text") -> None:
     Raises:
         InvalidText: Such a text cannot be encoded, so it could be neither tokenised nor stored.
 
-    >>> check_text("한\ud800글", "question")
+    >>> check_text("한\ud800글", "question")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    llama_index_ko_rerank.errors.InvalidText: question holds a lone surrogate (U+D800) at offset 1; \
-decode its source with errors='replace' or remove it
+    llama_index_ko_rerank.errors.InvalidText: question holds a lone surrogate (U+D800) at offset 1; ...
     """
     found = _SURROGATE.search(text)
     if found:

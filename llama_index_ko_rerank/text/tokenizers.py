@@ -10,10 +10,12 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
-from kiwipiepy import KiwiConfig
+from kiwipiepy import KiwiConfig, Token
 
+from llama_index_ko_rerank.errors import InvalidSetting
 from llama_index_ko_rerank.text.kiwi import UserWord, analyser, kiwi_version
 from llama_index_ko_rerank.text.normalize import normalize
 
@@ -34,8 +36,15 @@ QUESTION_WORDS = frozenset(["무엇", "뭐", "누구", "어디", "언제", "얼�
 """Words that ask and do not describe. They are rare in passages, so BM25 would weigh them heavily; without them Hit@1
 on the `tune` half of KorQuAD goes from .9095 to .9113."""
 
-_KEPT = frozenset(tag for tags in CONTENT_TAGS.values() for tag in tags)
+TAG_NAMES = tuple(sorted(tag for tags in CONTENT_TAGS.values() for tag in tags))
+"""Every kept tag, in the order by which arrays number them."""
+
+_KEPT = frozenset(TAG_NAMES)
+_REMEMBERED_QUESTIONS = 64
 _WORD = re.compile(r"[^\W_]+")
+# At most 1,000 characters up to white space, or 1,000 of a run that has none: Kiwi's time grows with the square of a
+# text of many sentences, and a question of 100,000 characters would take it most of a minute in one piece.
+_PIECE = re.compile(r"\S(?:.{0,998}\S)?(?=\s|\Z)|\S{1,1000}", re.DOTALL)
 
 
 class LexicalTokenizer(Protocol):
@@ -82,13 +91,18 @@ class MorphemeTokenizer:
             price of .001 on well-spaced ones (KorQuAD `tune`).
 
     It may be used from several threads; a bulk call runs on all cores.
+
+    Raises:
+        InvalidSetting: `user_words` holds something that is no pair of a word and a tag.
     """
 
     name = "morphemes"
 
     def __init__(self, user_words: Sequence[UserWord] = (), space_tolerance: int = 1) -> None:
-        self.user_words: tuple[UserWord, ...] = tuple((str(word), str(tag)) for word, tag in user_words)
+        self.user_words: tuple[UserWord, ...] = tuple(_checked(pair) for pair in user_words)
         self.space_tolerance = space_tolerance
+        self._config = KiwiConfig(space_tolerance=space_tolerance)
+        self._remembered = lru_cache(_REMEMBERED_QUESTIONS)(self._analyse_query)
 
     @property
     def identity(self) -> str:
@@ -97,25 +111,14 @@ class MorphemeTokenizer:
         return f"morphemes/1 kiwi={kiwi_version()} options={hashlib.sha256(options.encode()).hexdigest()[:12]}"
 
     def analyse(self, texts: Iterable[str]) -> Iterator[MorphemeStream]:
-        """Yield the content morphemes of each text with tags and sentence numbers, in one pass of Kiwi.
+        """Return the content morphemes of each text with tags and sentence numbers, in one pass of Kiwi.
 
         Raises:
             InvalidText: A text holds lone surrogates.
         """
-        config = KiwiConfig(space_tolerance=self.space_tolerance)
         kiwi = analyser(self.user_words)
-        for morphemes in kiwi.tokenize((normalize(text) for text in texts), override_config=config):
-            forms: list[str] = []
-            tags: list[str] = []
-            sentences: list[int] = []
-            for morpheme in morphemes:
-                tag = morpheme.tag.split("-")[0]
-                if tag in _KEPT:
-                    for form in morpheme.form.lower().split():
-                        forms.append(form)
-                        tags.append(tag)
-                        sentences.append(morpheme.sent_position)
-            yield MorphemeStream(forms, tags, sentences)
+        texts = (normalize(text) for text in texts)
+        return (_stream(morphemes) for morphemes in kiwi.tokenize(texts, override_config=self._config))
 
     def tokens(self, texts: Iterable[str]) -> Iterator[list[str]]:
         """Yield the content morphemes of each text.
@@ -131,8 +134,50 @@ class MorphemeTokenizer:
         >>> MorphemeTokenizer().query_tokens("도서관은 어디에 있어?")
         ['도서관', '있']
         """
-        forms = next(self.tokens([query]))
-        return [form for form in forms if form not in QUESTION_WORDS] or forms
+        forms = self.analyse_query(query).forms
+        return [form for form in forms if form not in QUESTION_WORDS] or list(forms)
+
+    def analyse_query(self, query: str) -> MorphemeStream:
+        """Return the content morphemes of a question, its question words among them.
+
+        The last questions are remembered, so that what retrieves and what reranks share one pass of Kiwi; the stream
+        must not be changed.
+        """
+        return self._remembered(normalize(query))
+
+    def _analyse_query(self, query: str) -> MorphemeStream:
+        pieces = _PIECE.findall(query)
+        if len(pieces) == 1:
+            # One text is analysed in this thread, and so does not wait for Kiwi's own on a busy machine.
+            return _stream(analyser(self.user_words).tokenize(pieces[0], override_config=self._config))
+        whole = MorphemeStream([], [], [])
+        for piece in self.analyse(pieces):
+            before = whole.sentences[-1] + 1 if whole.sentences else 0
+            whole.sentences.extend(before + number for number in piece.sentences)
+            whole.forms.extend(piece.forms)
+            whole.tags.extend(piece.tags)
+        return whole
+
+
+def _stream(morphemes: Iterable[Token]) -> MorphemeStream:
+    """Keep the content of an analysed text."""
+    stream = MorphemeStream([], [], [])
+    for morpheme in morphemes:
+        tag = morpheme.tag.split("-")[0]
+        if tag in _KEPT:
+            for form in morpheme.form.lower().split():
+                stream.forms.append(form)
+                stream.tags.append(tag)
+                stream.sentences.append(morpheme.sent_position)
+    return stream
+
+
+def _checked(pair: Sequence[str]) -> UserWord:
+    if isinstance(pair, str) or len(pair) != 2 or not normalize(str(pair[0])).strip():
+        raise InvalidSetting(
+            f"a user word is a pair of a word and its Kiwi tag, such as ('한들소프트', 'NNP'), not {pair!r}"
+        )
+    return normalize(str(pair[0])), str(pair[1])
 
 
 class BigramTokenizer:
