@@ -41,15 +41,16 @@ def demo(
     from llama_index_ko_rerank.store import build_index
     from llama_index_ko_rerank.train import train_bi_encoder, train_cross_encoder
 
+    bars = errors.is_terminal
     training, validation = load_dataset("sample", "train"), load_dataset("sample", "validation")
     _say(f"1/4  training an embedding model on {len(training.questions)} questions")
-    embedding = train_bi_encoder(training, out / "models" / "embedding", seed=seed).path
+    embedding = train_bi_encoder(training, out / "models" / "embedding", seed=seed, show_progress=bars).path
     _say("2/4  training a cross-encoder on the same questions")
-    reranker = train_cross_encoder(training, out / "models" / "reranker", seed=seed).path
+    reranker = train_cross_encoder(training, out / "models" / "reranker", seed=seed, show_progress=bars).path
     _say(f"3/4  indexing {len(validation.passages)} passages")
     build_index(dataset_nodes(validation), index_folder(out), embed_model=KoreanEmbedding(embedding))
     _say(f"4/4  asking {len(validation.questions)} questions that training has not seen")
-    report = _compare(training, validation, embedding, reranker, seed)
+    report = _compare(validation, embedding, reranker, seed)
 
     helps = report.difference("hybrid+rerank", "hybrid").low > 0
     write_settings(out, CollectionSettings(str(embedding), str(reranker) if helps else None))
@@ -74,9 +75,7 @@ def _make_room(out: Path) -> None:
     shutil.rmtree(out)
 
 
-def _compare(
-    training: RetrievalDataset, validation: RetrievalDataset, embedding: Path, reranker: Path, seed: int
-) -> EvaluationReport:
+def _compare(validation: RetrievalDataset, embedding: Path, reranker: Path, seed: int) -> EvaluationReport:
     from llama_index_ko_rerank.cli.scratch_models import TOP_N, untrained_embedding
     from llama_index_ko_rerank.data import dataset_nodes
     from llama_index_ko_rerank.embed import KoreanEmbedding
@@ -88,7 +87,7 @@ def _compare(
             dataset_nodes(validation),
             Path(temporary) / "indexes",
             embed_model=KoreanEmbedding(embedding),
-            base_embed_model=KoreanEmbedding(untrained_embedding(training, Path(temporary) / "base", seed)),
+            base_embed_model=KoreanEmbedding(untrained_embedding(embedding, Path(temporary), seed)),
             reranker=CrossEncoderNodePostprocessor(str(reranker), top_n=TOP_N),
         )
         return measured(build_systems(SYSTEMS, parts), validation, command="ko-rerank demo", seed=seed)

@@ -31,15 +31,15 @@ def index(
         raise InvalidSetting("name what to index: either --source with files or folders, or --data with a data set")
     from llama_index_ko_rerank.answer.collection import CollectionSettings, index_folder, write_settings
     from llama_index_ko_rerank.embed import KoreanEmbedding
-    from llama_index_ko_rerank.store import build_index
+    from llama_index_ko_rerank.store import DurableFaissVectorStore, build_index
 
     items = _read_files(source) if source else _read_dataset(data or "")
     model = KoreanEmbedding(embed_model)
-    built = build_index(
-        items, index_folder(folder), embed_model=model, overwrite=overwrite, show_progress=output.is_terminal
-    )
+    place = index_folder(folder)
+    build_index(items, place, embed_model=model, overwrite=overwrite, show_progress=output.is_terminal)
     write_settings(folder, CollectionSettings(embed_model, rerank_model))
-    output.print(f"{built.vector_store.count} passages of {len(items)} documents are in [bold]{folder}[/]")
+    with DurableFaissVectorStore(place, create=False) as store:
+        output.print(f"{store.count} passages of {len(items)} documents are in [bold]{folder}[/]")
 
 
 def _read_dataset(data: str) -> list[TextNode]:

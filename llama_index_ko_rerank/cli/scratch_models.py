@@ -13,9 +13,18 @@ from llama_index_ko_rerank.embed import KoreanEmbedding
 from llama_index_ko_rerank.errors import SplitLeak, UnknownDataset
 from llama_index_ko_rerank.rerank.postprocessor import CrossEncoderNodePostprocessor
 from llama_index_ko_rerank.train import train_bi_encoder, train_cross_encoder
+from llama_index_ko_rerank.train.scratch import untrained_twin
 
 _TRAINING_SPLITS = ("tune", "train")
 TOP_N = 10
+
+
+def untrained_embedding(trained: str | Path, folder: Path, seed: int) -> Path:
+    """Write what a model from scratch was before training into a folder, and return where."""
+    target = folder / "embedding-untrained"
+    if not target.exists():
+        untrained_twin(trained, seed=seed).save(str(target))
+    return target
 
 
 @dataclass(frozen=True)
@@ -42,7 +51,7 @@ class ScratchModels:
         if any("dense" in name or "hybrid" in name or "rrf" in name for name in names):
             models["embed_model"] = KoreanEmbedding(self._embedding() if embed_model == "scratch" else embed_model)
         if "dense-base" in names:
-            models["base_embed_model"] = KoreanEmbedding(self._untrained_embedding())
+            models["base_embed_model"] = KoreanEmbedding(untrained_embedding(self._embedding(), self.folder, self.seed))
         if any(name.endswith("+rerank") for name in names):
             reranker = self._reranker() if rerank_model == "scratch" else rerank_model
             models["reranker"] = CrossEncoderNodePostprocessor(str(reranker), top_n=TOP_N)
@@ -59,7 +68,7 @@ class ScratchModels:
         if not folder.exists():
             dataset = self._training_data()
             errors.print(f"training the {name} from scratch on {self.spec} {dataset.split} …", highlight=False)
-            train(dataset, folder, seed=self.seed)
+            train(dataset, folder, seed=self.seed, show_progress=errors.is_terminal)
         return str(folder)
 
     def _training_data(self) -> RetrievalDataset:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from llama_index_ko_rerank.cli.screen import configure, output
+from llama_index_ko_rerank.cli.screen import configure, errors, output
 
 if TYPE_CHECKING:
     from llama_index_ko_rerank.data import PairDataset, RetrievalDataset
@@ -60,6 +60,7 @@ def bi_encoder(
         seed=seed,
         resume=resume,
         overwrite=overwrite,
+        show_progress=errors.is_terminal,
         **settings,
     )
     _report(result)
@@ -94,6 +95,7 @@ def cross_encoder(
         seed=seed,
         resume=resume,
         overwrite=overwrite,
+        show_progress=errors.is_terminal,
         **settings,
     )
     _report(result)

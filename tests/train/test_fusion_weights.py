@@ -1,0 +1,85 @@
+"""Fitting the weights of a hybrid."""
+
+from __future__ import annotations
+
+import pytest
+from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.schema import NodeWithScore, TextNode
+
+from llama_index_ko_rerank.data import Passage, Question, RetrievalDataset
+from llama_index_ko_rerank.errors import EmptyCorpus, InvalidSetting
+from llama_index_ko_rerank.train.fusion_weights import fit_weights
+
+PASSAGES = tuple(Passage(f"p{number}", f"passage {number}") for number in range(40))
+DATASET = RetrievalDataset(
+    "made", "dev", PASSAGES, tuple(Question(f"q{number}", str(number), (f"p{number}",)) for number in range(40))
+)
+
+
+class Oracle(BaseRetriever):
+    """Finds the passage with the number of the question where `knows` says so, and its neighbour otherwise."""
+
+    def __init__(self, knows, confident: float = 1.0) -> None:
+        self.knows = knows
+        self.confident = confident
+        super().__init__()
+
+    def _retrieve(self, query_bundle):
+        number = int(query_bundle.query_str)
+        order = [number, (number + 1) % 40] if self.knows(number) else [(number + 1) % 40, number]
+        gap = self.confident if self.knows(number) else 0.1
+        scores = [1.0, 1.0 - gap]
+        found = zip([*order, (number + 7) % 40], [*scores, 0.0], strict=True)
+        return [NodeWithScore(node=TextNode(id_=f"p{place}", text=""), score=score) for place, score in found]
+
+
+def test_legs_that_know_different_questions_are_both_kept():
+    fitted = fit_weights({"even": Oracle(lambda n: n % 2 == 0), "odd": Oracle(lambda n: n % 2 == 1)}, DATASET)
+    assert fitted.dropped == ()
+    assert fitted.gain.low > 0.1
+    assert sum(fitted.weights.values()) == pytest.approx(1.0)
+
+
+def test_a_leg_that_knows_nothing_is_dropped():
+    legs = {"good": Oracle(lambda n: n % 5 != 0), "ignorant": Oracle(lambda n: False)}
+    fitted = fit_weights(legs, DATASET)
+    assert fitted.best_leg == "good"
+    assert fitted.weights == {"good": 1.0, "ignorant": 0.0}
+    assert fitted.dropped == ("ignorant",)
+
+
+def test_the_fitted_hybrid_gives_the_fitted_value():
+    legs = {"even": Oracle(lambda n: n % 2 == 0), "odd": Oracle(lambda n: n % 2 == 1)}
+    fitted = fit_weights(legs, DATASET, metric="hit@1")
+    retriever = fitted.retriever(legs)
+    hits = [
+        retriever.retrieve(question.text)[0].node.node_id == question.passage_ids[0] for question in DATASET.questions
+    ]
+    assert sum(hits) / len(hits) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("fusion", ["convex", "rrf"])
+def test_three_legs_are_fitted_by_turns(fusion):
+    legs = {str(rest): Oracle(lambda n, rest=rest: n % 3 == rest) for rest in range(3)}
+    fitted = fit_weights(legs, DATASET, fusion=fusion)
+    assert set(fitted.weights) == {"0", "1", "2"}
+    assert fitted.gain.value >= 0 or fitted.dropped
+
+
+def test_the_same_seed_gives_the_same_weights():
+    legs = {"even": Oracle(lambda n: n % 2 == 0), "odd": Oracle(lambda n: n % 2 == 1)}
+    assert fit_weights(legs, DATASET, seed=3) == fit_weights(legs, DATASET, seed=3)
+
+
+def test_one_leg_or_an_unknown_metric_is_refused():
+    leg = Oracle(lambda n: True)
+    with pytest.raises(InvalidSetting, match="2 legs"):
+        fit_weights({"only": leg}, DATASET)
+    with pytest.raises(InvalidSetting, match=r"did you mean 'mrr@10'"):
+        fit_weights({"a": leg, "b": leg}, DATASET, metric="mrr@1")
+
+
+def test_too_few_passages_to_hold_some_out_are_refused():
+    leg = Oracle(lambda n: True)
+    with pytest.raises(EmptyCorpus, match="5 passages or more, not on 3"):
+        fit_weights({"a": leg, "b": leg}, DATASET.with_questions(DATASET.questions[:3]))
