@@ -20,8 +20,17 @@ if TYPE_CHECKING:
 
 QUESTION = "섬으로 가는 배에 자전거를 실을 수 있나요?"
 OWN_FILES = frozenset({"models", "index", "lexical", "ko-rerank.json", "report.md", "report.json", "comparison.png"})
-SYSTEMS = ("dense-base", "dense", "dense+rerank", "bm25", "lexical", "hybrid", "hybrid+rerank")
-RERANKED = {"dense+rerank": "dense", "hybrid+rerank": "hybrid"}
+ROWS = {
+    "base": "dense-base",
+    "fine-tuned": "dense",
+    "fine-tuned + rerank": "dense+rerank",
+    "BM25": "bm25",
+    "BM25, two views": "lexical",
+    "hybrid": "hybrid",
+    "hybrid + rerank": "hybrid+rerank",
+}
+"""The rows of the book's table, and ours beside them, with the systems that they are."""
+RERANKED = {"fine-tuned + rerank": "fine-tuned", "hybrid + rerank": "hybrid"}
 
 
 def demo(
@@ -35,6 +44,7 @@ def demo(
     configure()
     _make_room(out)
     from llama_index_ko_rerank.answer.collection import CollectionSettings, index_folder, write_settings
+    from llama_index_ko_rerank.cli.report_table import show_report
     from llama_index_ko_rerank.data import dataset_nodes, load_dataset
     from llama_index_ko_rerank.embed import KoreanEmbedding
     from llama_index_ko_rerank.evaluate import plot_comparison
@@ -52,13 +62,15 @@ def demo(
     _say(f"4/4  asking {len(validation.questions)} questions that training has not seen")
     report = _compare(validation, embedding, reranker, seed)
 
-    helps = report.difference("hybrid+rerank", "hybrid").low > 0
+    helps = report.difference("hybrid + rerank", "hybrid").low > 0
     write_settings(out, CollectionSettings(str(embedding), str(reranker) if helps else None))
-    text = "\n\n".join(["# ko-rerank demo", report.to_markdown(), _verdict(report, helps), _answer(out)]) + "\n"
+    answer = _answer(out)
+    text = "\n\n".join(["# ko-rerank demo", report.to_markdown(), _verdict(report, helps), answer]) + "\n"
     (out / "report.md").write_text(text, encoding="utf-8")
     report.write_json(out / "report.json")
     plot_comparison(report, out / "comparison.png")
-    output.print(Markdown(text))
+    show_report(report)
+    output.print(Markdown("\n\n".join([_verdict(report, helps), answer])))
     output.print(f"\nreport.md, report.json and comparison.png are in {out}. Ask it yourself:", highlight=False)
     output.print(f'  ko-rerank search {out} "{QUESTION}"', highlight=False, markup=False)
 
@@ -90,7 +102,9 @@ def _compare(validation: RetrievalDataset, embedding: Path, reranker: Path, seed
             base_embed_model=KoreanEmbedding(untrained_embedding(embedding, Path(temporary), seed)),
             reranker=CrossEncoderNodePostprocessor(str(reranker), top_n=TOP_N),
         )
-        return measured(build_systems(SYSTEMS, parts), validation, command="ko-rerank demo", seed=seed)
+        systems = build_systems(list(ROWS.values()), parts)
+        named = {row: systems[system] for row, system in ROWS.items()}
+        return measured(named, validation, command="ko-rerank demo", seed=seed)
 
 
 def _verdict(report: EvaluationReport, helps: bool) -> str:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markdown import Markdown
 
 from llama_index_ko_rerank.cli.screen import configure, errors, output, progress
 from llama_index_ko_rerank.cli.train import DATA
@@ -37,6 +36,7 @@ def evaluate(
 ) -> None:
     """Compare search systems: HitRate, MRR and nDCG with intervals, and milliseconds a question."""
     configure()
+    from llama_index_ko_rerank.cli.report_table import show_report
     from llama_index_ko_rerank.cli.scratch_models import ScratchModels
     from llama_index_ko_rerank.data import dataset_nodes, load_dataset
     from llama_index_ko_rerank.evaluate.systems import SYSTEMS, SystemParts, build_systems, check_names
@@ -63,7 +63,7 @@ def evaluate(
             seed=seed,
             limit=limit,
         )
-    output.print(Markdown(report.to_markdown()))
+    show_report(report)
     if json:
         report.write_json(json)
         errors.print(f"wrote {json}", highlight=False)
