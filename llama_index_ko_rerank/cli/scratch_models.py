@@ -35,7 +35,7 @@ class ScratchModels:
         spec: The data set.
         measured: What is measured; nothing trained here may share its questions' contexts.
         train_split: The split to train on; ``tune`` or ``train`` where None.
-        folder: Trained models are kept here, and used again where they are there.
+        folder: Trained models are kept here, used again where they are there, and finished where they are not.
         seed: Of the training.
     """
 
@@ -65,10 +65,10 @@ class ScratchModels:
 
     def _trained(self, name: str, train: Any) -> str:
         folder = self.folder / name
-        if not folder.exists():
+        if not (folder / "config.json").exists() and not (folder / "modules.json").exists():
             dataset = self._training_data()
             errors.print(f"training the {name} from scratch on {self.spec} {dataset.split} …", highlight=False)
-            train(dataset, folder, seed=self.seed, show_progress=errors.is_terminal)
+            train(dataset, folder, seed=self.seed, resume=folder.exists(), show_progress=errors.is_terminal)
         return str(folder)
 
     def _training_data(self) -> RetrievalDataset:

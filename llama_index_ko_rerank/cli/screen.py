@@ -22,7 +22,7 @@ def configure(*, verbose: bool = False) -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     handler = RichHandler(console=errors, show_path=False, show_time=False)
     logging.basicConfig(level=logging.ERROR, format="%(message)s", handlers=[handler], force=True)
-    logging.getLogger("bm25s").setLevel(logging.WARNING)  # it sets itself to DEBUG
+    logging.disable(logging.DEBUG)  # bm25s, for one, sets itself to DEBUG
     logging.getLogger("llama_index_ko_rerank").setLevel(logging.INFO if verbose else logging.WARNING)
 
 
