@@ -12,9 +12,11 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 
 from llama_index_ko_rerank.embed import KoreanEmbedding
 from llama_index_ko_rerank.errors import DamagedIndex, IndexNotFound
+from llama_index_ko_rerank.rerank.ltr import DEFAULT
+from llama_index_ko_rerank.rerank.ltr_postprocessor import LearningToRankPostprocessor
 from llama_index_ko_rerank.rerank.postprocessor import CrossEncoderNodePostprocessor
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
-from llama_index_ko_rerank.retrieve.hybrid import HybridRetriever
+from llama_index_ko_rerank.retrieve.hybrid import DEFAULT_WEIGHTS, HybridRetriever
 from llama_index_ko_rerank.store.index import open_index
 
 _SETTINGS = "ko-rerank.json"
@@ -28,11 +30,16 @@ class CollectionSettings:
 
     Attributes:
         embed_model: A catalog or hub name, or a folder; a relative one counts from the collection's folder.
-        rerank_model: Likewise; None where the collection has no reranker.
+        rerank_model: A cross-encoder, likewise; None where the collection has none.
+        weights: How much the legs ``lexical`` and ``dense`` count, as `ko-rerank fit` found; the defaults where None.
+        ranker: ``default`` for the ranker that ships, the name of a file of fitted weights in the collection, or None.
+            Where there is also a cross-encoder, the cross-encoder reorders and the ranker is not asked.
     """
 
     embed_model: str
     rerank_model: str | None = None
+    weights: dict[str, float] | None = None
+    ranker: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +51,7 @@ class Collection:
         index: A normal `VectorStoreIndex`.
         lexical: The retriever over words, which follows the index.
         retriever: The hybrid of both.
-        reranker: The cross-encoder, where the collection has one.
+        reranker: The cross-encoder or the ranker, where the collection has one.
     """
 
     folder: Path
@@ -66,6 +73,8 @@ def write_settings(folder: str | Path, settings: CollectionSettings) -> None:
         "format": 1,
         "embed_model": _relative(settings.embed_model, folder),
         "rerank_model": settings.rerank_model and _relative(settings.rerank_model, folder),
+        "weights": settings.weights,
+        "ranker": settings.ranker,
     }
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f"{_SETTINGS}.partial"
@@ -84,13 +93,16 @@ def read_settings(folder: str | Path) -> CollectionSettings:
     try:
         content = json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))
         embed_model, rerank_model = content["embed_model"], content["rerank_model"]
+        weights, ranker = content["weights"], content["ranker"]
     except FileNotFoundError as problem:
         raise IndexNotFound(
             f"{str(folder)!r} holds no {_SETTINGS}; make a collection there with `ko-rerank index {folder}`"
         ) from problem
     except (ValueError, KeyError, TypeError) as problem:
         raise DamagedIndex(f"{_SETTINGS} in {str(folder)!r} cannot be read: {problem}") from problem
-    return CollectionSettings(_found(embed_model, folder), rerank_model and _found(rerank_model, folder))
+    return CollectionSettings(
+        _found(embed_model, folder), rerank_model and _found(rerank_model, folder), weights, ranker
+    )
 
 
 def open_collection(
@@ -113,10 +125,15 @@ def open_collection(
     snapshot = Path(folder) / _LEXICAL
     lexical = KoreanBM25Retriever.from_index(index, similarity_top_k=similarity_top_k, snapshot=snapshot)
     dense = index.as_retriever(similarity_top_k=similarity_top_k)
-    reranker = None
+    retriever = HybridRetriever.of(
+        lexical, dense, similarity_top_k=similarity_top_k, weights=settings.weights or DEFAULT_WEIGHTS
+    )
+    reranker: BaseNodePostprocessor | None = None
     if rerank and settings.rerank_model:
         reranker = CrossEncoderNodePostprocessor(settings.rerank_model, top_n=top_n)
-    retriever = HybridRetriever.of(lexical, dense, similarity_top_k=similarity_top_k)
+    elif rerank and settings.ranker:
+        weights = DEFAULT if settings.ranker == DEFAULT else str(Path(folder) / settings.ranker)
+        reranker = LearningToRankPostprocessor.for_index(lexical.lexical_index, weights=weights, top_n=top_n)
     return Collection(Path(folder), index, lexical, retriever, reranker)
 
 

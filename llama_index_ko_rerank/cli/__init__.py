@@ -9,6 +9,8 @@ import typer
 from llama_index_ko_rerank.cli import (
     demo,
     evaluate,
+    explain,
+    fit,
     index,
     models,
     search,
@@ -28,6 +30,8 @@ app.command("demo")(demo.demo)
 app.add_typer(train.app, name="train")
 app.command("index")(index.index)
 app.command("search")(search.search)
+app.command("explain")(explain.explain)
+app.command("fit")(fit.fit)
 app.command("evaluate")(evaluate.evaluate)
 app.command("models")(models.models)
 

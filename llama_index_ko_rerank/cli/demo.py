@@ -88,10 +88,10 @@ def _make_room(out: Path) -> None:
 
 
 def _compare(validation: RetrievalDataset, embedding: Path, reranker: Path, seed: int) -> EvaluationReport:
-    from llama_index_ko_rerank.cli.scratch_models import TOP_N, untrained_embedding
+    from llama_index_ko_rerank.cli.scratch_models import untrained_embedding
     from llama_index_ko_rerank.data import dataset_nodes
     from llama_index_ko_rerank.embed import KoreanEmbedding
-    from llama_index_ko_rerank.evaluate.systems import SystemParts, build_systems
+    from llama_index_ko_rerank.evaluate.systems import TOP_N, SystemParts, build_systems
     from llama_index_ko_rerank.rerank.postprocessor import CrossEncoderNodePostprocessor
 
     with tempfile.TemporaryDirectory() as temporary:

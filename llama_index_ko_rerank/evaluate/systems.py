@@ -14,10 +14,14 @@ from llama_index.core.schema import TextNode
 
 from llama_index_ko_rerank.errors import InvalidSetting, MissingExtra, nearest
 from llama_index_ko_rerank.evaluate.runner import SearchSystem
+from llama_index_ko_rerank.rerank.ltr_postprocessor import LearningToRankPostprocessor
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
 from llama_index_ko_rerank.retrieve.hybrid import HybridRetriever
 from llama_index_ko_rerank.retrieve.lexical_index import View
 from llama_index_ko_rerank.store.index import build_index
+
+TOP_N = 10
+"""How many results a reordering system returns: the deepest measure looks at 10."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,12 @@ SYSTEMS: dict[str, tuple[str, Callable[[SystemParts], SearchSystem]]] = {
     "bm25": ("BM25 over Kiwi morphemes", lambda parts: SearchSystem(parts.view("morphemes"))),
     "bigram": ("BM25 over character bigrams", lambda parts: SearchSystem(parts.view("bigrams"))),
     "lexical": ("both lexical views, convex, nothing fitted", lambda parts: SearchSystem(parts.lexical)),
+    "lexical+ltr": (
+        "both lexical views, reordered by the ranker that ships",
+        lambda parts: SearchSystem(
+            parts.lexical, [LearningToRankPostprocessor.for_index(parts.lexical.lexical_index, top_n=TOP_N)]
+        ),
+    ),
     "dense-base": (
         "the embedding model before training",
         lambda parts: SearchSystem(parts.dense_base, embed_model=parts.base_embed_model),

@@ -93,7 +93,7 @@ def fit_weights(
         raise InvalidSetting(f"fitting needs 2 legs and 2 folds or more, not {len(legs)} and {folds}")
     hybrid = HybridRetriever(legs, fusion=fusion, normalizations=normalizations)
     questions = _Questions([_evidence(question, hybrid) for question in dev_set.questions], metric)
-    parts = _parts(dev_set.questions, folds, seed)
+    parts = held_out_parts(dev_set.questions, folds, seed)
     singles = np.eye(len(legs))
     alone = [questions.values(single) for single in singles]
     best = int(np.argmax([values.mean() for values in alone]))
@@ -172,7 +172,7 @@ def _evidence(question: Question, hybrid: HybridRetriever) -> _Evidence:
     return _Evidence(matrix.reshape(len(ids), len(columns)), relevant, len(question.passage_ids))
 
 
-def _parts(questions: Sequence[Question], folds: int, seed: int) -> list[NDArray[np.bool_]]:
+def held_out_parts(questions: Sequence[Question], folds: int, seed: int) -> list[NDArray[np.bool_]]:
     """Divide the questions so that those on one passage stay together."""
     passages = list(dict.fromkeys(question.passage_ids[0] for question in questions))
     if len(passages) < folds:
@@ -185,7 +185,7 @@ def _parts(questions: Sequence[Question], folds: int, seed: int) -> list[NDArray
 
 def _search(questions: _Questions, chosen: NDArray[np.bool_], best: int) -> NDArray[np.float64]:
     """Find the best weights on the chosen questions, starting from the best leg alone."""
-    weights = np.eye(questions.evidence[0].scores.shape[1])[best]
+    weights: NDArray[np.float64] = np.eye(questions.evidence[0].scores.shape[1])[best]
     value = questions.values(weights)[chosen].mean()
     improved = True
     while improved:

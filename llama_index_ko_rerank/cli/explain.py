@@ -1,0 +1,62 @@
+"""`ko-rerank explain`: why the first results stand where they stand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from llama_index_ko_rerank.cli.screen import configure, output
+
+if TYPE_CHECKING:
+    from llama_index.core.schema import NodeWithScore
+
+    from llama_index_ko_rerank.answer.collection import Collection
+
+_FEATURES = 6
+
+
+def explain(
+    folder: Annotated[Path, typer.Argument(help="The folder of a collection.")],
+    question: Annotated[str, typer.Argument(help="What to look for.")],
+    top_n: Annotated[int, typer.Option(help="How many passages to explain.")] = 3,
+) -> None:
+    """Show for the first results which words matched, each leg's rank, and what each feature adds."""
+    configure()
+    from llama_index_ko_rerank.answer.collection import open_collection
+    from llama_index_ko_rerank.rerank.ltr_postprocessor import LearningToRankPostprocessor
+
+    collection = open_collection(folder, rerank=True, top_n=top_n)
+    found = collection.retriever.retrieve(question)
+    if not found:
+        output.print("찾지 못했습니다: no passage shares a word with the question")
+        return
+    ranker = collection.reranker
+    if not isinstance(ranker, LearningToRankPostprocessor):
+        ranker = LearningToRankPostprocessor.for_index(collection.lexical.lexical_index)
+    by_id = {result.node.node_id: result for result in found}
+    for place, explanation in enumerate(ranker.explain(question, found)[:top_n], start=1):
+        result = by_id[explanation.node_id]
+        title = result.node.metadata.get("title") or result.node.metadata.get("file_name") or result.node.node_id
+        output.print(f"\n[bold]{place}. {title}[/]  {explanation.probability:.3f}", highlight=False)
+        _show_words(collection, question, result)
+        _show_legs(result)
+        table = Table("feature", "value", "adds", box=None, pad_edge=False, padding=(0, 2, 0, 2))
+        for feature in explanation.features[:_FEATURES]:
+            table.add_row(feature.name.replace("_", " "), f"{feature.value:.3f}", f"{feature.contribution:+.3f}")
+        output.print(table)
+
+
+def _show_words(collection: Collection, question: str, result: NodeWithScore) -> None:
+    for view, (matched, missing) in collection.lexical.lexical_index.matches(question, result.node.node_id).items():
+        absent = f"  [dim]not: {' '.join(missing)}[/]" if missing else ""
+        output.print(f"  {view}: {' '.join(matched) or 'none'}{absent}", highlight=False)
+
+
+def _show_legs(result: NodeWithScore) -> None:
+    from llama_index_ko_rerank.ranked_node import legs_of
+
+    ranks = [f"{leg} {hit.rank} ({hit.score:.3f})" for leg, hit in legs_of(result).items()]
+    output.print(f"  ranks: {', '.join(ranks)}", highlight=False)

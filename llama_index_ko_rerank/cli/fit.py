@@ -1,0 +1,67 @@
+"""`ko-rerank fit`: fit the search to a collection from questions whose passages are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from llama_index_ko_rerank.cli.screen import configure, errors, output
+from llama_index_ko_rerank.cli.train import DATA
+
+RANKER_FILE = "ranker.json"
+_KEPT = {"none": "no ranker", "default": "the ranker that ships", "fitted": "the ranker fitted here"}
+
+
+def fit(
+    data: Annotated[str, typer.Option(help=f"Questions with their passages, 100 or more: {DATA}.")],
+    out: Annotated[Path, typer.Option(help="The folder of the collection; it is made where there is none.")],
+    split: Annotated[str | None, typer.Option(help="The split whose questions are fitted on.")] = None,
+    embed_model: Annotated[str | None, typer.Option(help="The embedding model of a collection to be made.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the parts held out, and of the intervals.")] = 0,
+) -> None:
+    """Fit the weights of the legs and the ranker in one go, and keep a part only if it helps.
+
+    The collection in --out is fitted, and must hold the passages of the data; one is made of them where there is none.
+    """
+    configure()
+    from dataclasses import replace
+
+    from llama_index_ko_rerank.answer.collection import open_collection, read_settings, write_settings
+    from llama_index_ko_rerank.data import load_dataset
+    from llama_index_ko_rerank.train.search_fit import fit_search, gain_text
+
+    dataset = load_dataset(data, split)
+    if not (out / "ko-rerank.json").exists():
+        _make_collection(data, out, embed_model)
+    collection = open_collection(out, rerank=False)
+    fitted = fit_search(
+        collection.lexical,
+        dataset,
+        dense=collection.index.as_retriever(similarity_top_k=collection.lexical.similarity_top_k),
+        seed=seed,
+        on_step=lambda step: errors.print(f"{step} …", highlight=False),
+    )
+    (out / RANKER_FILE).write_text(fitted.fitted_ranker.to_json(), encoding="utf-8")
+    rankers = {"none": None, "default": "default", "fitted": RANKER_FILE}
+    weights = fitted.fusion.weights if fitted.fusion else None
+    settings = replace(read_settings(out), weights=weights, ranker=rankers[fitted.ranker])
+    write_settings(out, settings)
+    output.print(f"held-out gains over {fitted.questions} questions:", highlight=False)
+    for line in gain_text(fitted.gains):
+        output.print(f"  {line}", highlight=False)
+    if fitted.fusion:
+        shares = ", ".join(f"{leg} {share:.2f}" for leg, share in fitted.fusion.weights.items())
+        dropped = f"; dropped: {', '.join(fitted.fusion.dropped)}" if fitted.fusion.dropped else ""
+        output.print(f"legs: {shares}{dropped}", highlight=False)
+    output.print(f"kept: {_KEPT[fitted.ranker]}", highlight=False)
+
+
+def _make_collection(data: str, out: Path, embed_model: str | None) -> None:
+    from llama_index_ko_rerank.cli.index import index
+    from llama_index_ko_rerank.errors import InvalidSetting
+
+    if embed_model is None:
+        raise InvalidSetting(f"{str(out)!r} holds no collection yet; name the --embed-model that it is made with")
+    index(out, embed_model, source=None, data=data)

@@ -1,0 +1,231 @@
+"""One training run on the sentence-transformers trainers: seeded, measured, resumable, the best step kept."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import torch
+from sentence_transformers import (
+    CrossEncoder,
+    CrossEncoderTrainer,
+    CrossEncoderTrainingArguments,
+    SentenceTransformer,
+    SentenceTransformerTrainer,
+    SentenceTransformerTrainingArguments,
+)
+from sentence_transformers.base.evaluation import BaseEvaluator
+from sentence_transformers.base.sampler import BatchSamplers, DefaultBatchSampler
+from sentence_transformers.base.trainer import BaseTrainer
+from transformers import PrinterCallback
+
+from llama_index_ko_rerank.train.plan import RunPlan
+from llama_index_ko_rerank.train.probes import Probe
+from llama_index_ko_rerank.train.quiet import TrainingBar, no_library_bars
+
+_Model = TypeVar("_Model", SentenceTransformer, CrossEncoder)
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lesson(Generic[_Model]):
+    """What a model is taught, and by what it is judged.
+
+    Attributes:
+        loss: The sentence-transformers loss, made for the model.
+        columns: The training rows by column, in the order that the loss wants; texts, and ``label`` where it needs one.
+            Nothing else may be here, since every other column would be fed to the model as text.
+        prompts: The text put before each column's texts.
+        distinct_in_batch: Whether no text may stand twice in a batch.
+        probe: What the best step is chosen by.
+        plan: How long to learn.
+    """
+
+    loss: torch.nn.Module
+    columns: Mapping[str, Sequence[str] | Sequence[float]]
+    prompts: Mapping[str, str]
+    distinct_in_batch: bool
+    probe: Probe[_Model]
+    plan: RunPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run went.
+
+    Attributes:
+        steps: Optimizer steps, those before a resume included.
+        best_step: The step whose weights the model has now; of equal values the first.
+        history: Step and value of each measurement after step 0.
+    """
+
+    steps: int
+    best_step: int
+    history: tuple[tuple[int, float], ...]
+
+
+def run(
+    model: _Model,
+    lesson: Lesson[_Model],
+    *,
+    checkpoints: Path,
+    resume_from: Path | None,
+    seed: int,
+    device: str,
+    show_progress: bool,
+) -> Outcome:
+    """Train a model in place, and leave it with the weights of the best measured step.
+
+    Args:
+        model: The base; where the run is resumed, made as it was for the first part.
+        lesson: What to learn.
+        checkpoints: Where the last and the best checkpoint are kept.
+        resume_from: A checkpoint of the same run; None to begin.
+        seed: Of the order of rows and of dropout. On a CPU, the same seed gives the same weights.
+        device: ``cpu``, ``cuda`` or ``mps``.
+        show_progress: Draw a bar.
+
+    Raises:
+        OSError: A checkpoint could not be written, such as on a full disk; the earlier ones are whole.
+    """
+    trainer = _trainer(model, lesson, checkpoints, seed=seed, device=device)
+    trainer.remove_callback(PrinterCallback)
+    if show_progress:
+        trainer.add_callback(TrainingBar(lesson.probe.metric))
+    try:
+        with no_library_bars():
+            trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+            state = trainer.state
+            best_step = state.best_global_step or state.global_step
+            if best_step != state.global_step:
+                _load_weights(model, checkpoints / f"checkpoint-{best_step}")
+    except KeyboardInterrupt:
+        _log.warning("training was interrupted; resume=True goes on from the last checkpoint in %s", checkpoints)
+        raise
+    metric = f"eval_{lesson.probe.metric}"
+    history = tuple((int(entry["step"]), float(entry[metric])) for entry in state.log_history if metric in entry)
+    return Outcome(state.global_step, best_step, history)
+
+
+def _trainer(
+    model: _Model, lesson: Lesson[_Model], checkpoints: Path, *, seed: int, device: str
+) -> SentenceTransformerTrainer | CrossEncoderTrainer:
+    from datasets import Dataset
+
+    settings = {
+        "model": model,
+        "train_dataset": Dataset.from_dict(dict(lesson.columns)),
+        "loss": lesson.loss,
+        "evaluator": _Evaluator(lesson.probe),
+    }
+    options = _options(lesson, checkpoints, seed=seed, device=device)
+    if isinstance(model, CrossEncoder):
+        return _CrossEncoderTrainer(args=_one_device(CrossEncoderTrainingArguments(**options)), **settings)
+    return _BiEncoderTrainer(args=_one_device(SentenceTransformerTrainingArguments(**options)), **settings)
+
+
+def _options(lesson: Lesson[_Model], checkpoints: Path, *, seed: int, device: str) -> dict[str, Any]:
+    plan, schedule = lesson.plan, lesson.plan.schedule
+    return {
+        "output_dir": str(checkpoints),
+        "num_train_epochs": schedule.epochs,
+        "max_steps": plan.max_steps if plan.max_steps is not None and plan.steps == plan.max_steps else -1,
+        "per_device_train_batch_size": schedule.batch_size,
+        "learning_rate": schedule.learning_rate,
+        "warmup_steps": schedule.warmup_steps,
+        "weight_decay": schedule.weight_decay,
+        "lr_scheduler_type": "linear",
+        "batch_sampler": BatchSamplers.NO_DUPLICATES if lesson.distinct_in_batch else ShuffledBatches,
+        "prompts": {column: prompt for column, prompt in lesson.prompts.items() if prompt},
+        "seed": seed,
+        "eval_strategy": "steps",
+        "eval_steps": plan.evaluate_every,
+        "save_strategy": "steps",
+        "save_steps": plan.evaluate_every,
+        "save_total_limit": 2,  # the best and the last
+        "metric_for_best_model": lesson.probe.metric,
+        "greater_is_better": True,
+        "logging_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,  # TrainingBar draws instead
+        "use_cpu": device == "cpu",
+        "dataloader_pin_memory": device == "cuda",
+    }
+
+
+_Arguments = TypeVar("_Arguments", SentenceTransformerTrainingArguments, CrossEncoderTrainingArguments)
+
+
+def _one_device(arguments: _Arguments) -> _Arguments:
+    """Keep the trainer from multiplying the batch by the number of GPUs: the recipe says how large it is."""
+    arguments._n_gpu = min(1, arguments.n_gpu)
+    return arguments
+
+
+def _load_weights(model: _Model, checkpoint: Path) -> None:
+    """Load a checkpoint's weights; unlike the trainer's own way, one that cannot be read is an error."""
+    saved = type(model)(str(checkpoint), device=str(model.device), local_files_only=True)
+    model.load_state_dict(saved.state_dict())
+
+
+class ShuffledBatches(DefaultBatchSampler):
+    """Batches in an order that seed and epoch alone decide.
+
+    The library's default goes on with one generator from epoch to epoch, so that a run resumed in the third epoch
+    would get the batches of the first.
+    """
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Yield the rows of each batch of the current epoch."""
+        generator = torch.Generator().manual_seed(self.seed + self.epoch)
+        order = torch.randperm(self._rows, generator=generator).tolist()
+        for start in range(0, self._rows, self.batch_size):
+            yield order[start : start + self.batch_size]
+
+    def __len__(self) -> int:
+        """Count the batches, a smaller last one included."""
+        return math.ceil(self._rows / self.batch_size)
+
+    @property
+    def _rows(self) -> int:
+        return len(self.sampler)  # type: ignore[arg-type]  # the library keeps the data set under this name
+
+
+class _Evaluator(BaseEvaluator):
+    """A probe in the form that the trainer asks for."""
+
+    def __init__(self, probe: Probe[Any]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # not annotated
+        self._probe = probe
+
+    def __call__(
+        self,
+        model: Any,
+        output_path: str | None = None,  # noqa: ARG002  the library's signature
+        epoch: float = -1,  # noqa: ARG002
+        steps: int = -1,  # noqa: ARG002
+    ) -> dict[str, float]:
+        """Measure the model."""
+        return {self._probe.metric: self._probe.value(model)}
+
+
+class _PlainCheckpoints(BaseTrainer):
+    """Checkpoints of weights alone: the library's model card would ask the hub, and cost an encoding, at each one."""
+
+    def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
+        """Leave out the library's card; ours is written at the end."""
+
+    def _save(self, output_dir: str | None = None, state_dict: object = None) -> None:  # noqa: ARG002
+        self.model.save_pretrained(output_dir or str(self.args.output_dir), create_model_card=False)
+
+
+class _BiEncoderTrainer(_PlainCheckpoints, SentenceTransformerTrainer):
+    """The trainer of embedding models."""
+
+
+class _CrossEncoderTrainer(_PlainCheckpoints, CrossEncoderTrainer):
+    """The trainer of cross-encoders."""

@@ -1,0 +1,145 @@
+"""README.md of a trained model: where it comes from, how it was made, what it scored, what it is bad at."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from llama_index_ko_rerank.evaluate.rendering import markdown_table, versions_text
+from llama_index_ko_rerank.evaluate.report import installed_versions
+from llama_index_ko_rerank.train.plan import RunPlan
+from llama_index_ko_rerank.train.recipes import SCRATCH, ModelTask, Recipe
+from llama_index_ko_rerank.train.result import TrainingResult
+
+_METRICS = {"mrr@10": "MRR@10", "spearman": "Spearman's correlation"}
+_KINDS = {"bi-encoder": "embedding model", "cross-encoder": "cross-encoder"}
+_PIPELINES = {"bi-encoder": "sentence-similarity", "cross-encoder": "text-ranking"}
+_USES = {
+    "bi-encoder": "from llama_index_ko_rerank import KoreanEmbedding\n\nembed_model = KoreanEmbedding({folder!r})",
+    "cross-encoder": (
+        "from llama_index_ko_rerank import CrossEncoderNodePostprocessor\n\n"
+        "reranker = CrossEncoderNodePostprocessor({folder!r}, top_n=5)"
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardFacts:
+    """What the card says beside the result.
+
+    Attributes:
+        recipe: What the model was trained by.
+        plan: The schedule as it was run.
+        revision: The commit of the base on the hub.
+        data: The data sets, with their splits and rows, by what they were used for.
+        max_tokens: The longest input in tokens; None where there is no limit.
+        pooling: How token vectors become one.
+        prompts: Put before texts, by what they are.
+        cut_rows: Training texts that have more tokens than the model reads.
+        seed: Of the order of rows, of what was held out, and of new weights.
+        device: What it was trained on.
+    """
+
+    recipe: Recipe
+    plan: RunPlan
+    revision: str | None
+    data: Mapping[str, str]
+    max_tokens: int | None
+    pooling: str | None
+    prompts: Mapping[str, str]
+    cut_rows: int
+    seed: int
+    device: str
+
+
+def model_card(result: TrainingResult, facts: CardFacts) -> str:
+    """Write the card: YAML front matter as the hub reads it, and Markdown."""
+    kind = _KINDS[facts.recipe.task]
+    sections = [
+        _front_matter(result, facts),
+        f"# {result.path.name}",
+        f"A Korean {kind}, trained {_origin(result, facts)} with the recipe `{facts.recipe.name}` of "
+        "llama-index-ko-rerank.",
+        f"```python\n{_USES[facts.recipe.task].format(folder=result.path.name)}\n```",
+        "## Data\n\n" + "\n".join(f"- {use}: {description}" for use, description in facts.data.items()),
+        "## Settings\n\n" + markdown_table(["setting", "value"], _settings(result, facts)),
+        "## Scores\n\n" + _scores(result, facts.recipe.task),
+        "## Made with\n\n"
+        f"- {versions_text(installed_versions())}\n- {facts.device}, {result.seconds:,.0f} s, measuring included",
+        "## Limits\n\n" + "\n".join(f"- {limit}" for limit in _limits(result, facts)),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _front_matter(result: TrainingResult, facts: CardFacts) -> str:
+    lines = ["---", "language:", "- ko", "library_name: sentence-transformers"]
+    lines += [f"pipeline_tag: {_PIPELINES[facts.recipe.task]}", "tags:", "- sentence-transformers"]
+    lines += ["- llama-index-ko-rerank", f"- {facts.recipe.task}"]
+    if facts.revision is not None:
+        lines.append(f"base_model: {json.dumps(result.base)}")
+    return "\n".join([*lines, "---"])
+
+
+def _origin(result: TrainingResult, facts: CardFacts) -> str:
+    if result.base == SCRATCH:
+        return "from nothing (its vocabulary and weights come from the data below alone)"
+    return f"from `{result.base}`" + (f" at revision `{facts.revision}`" if facts.revision else "")
+
+
+def _settings(result: TrainingResult, facts: CardFacts) -> list[tuple[str, str]]:
+    schedule = facts.plan.schedule
+    return [
+        ("loss", facts.recipe.loss),
+        ("epochs", f"{schedule.epochs}" + (f", at most {facts.plan.max_steps} steps" if facts.plan.max_steps else "")),
+        ("steps", f"{result.steps:,}"),
+        ("batch size", f"{schedule.batch_size}"),
+        ("a text twice in a batch", "never" if facts.recipe.distinct_in_batch else "allowed"),
+        ("learning rate", f"{schedule.learning_rate:g}, falling to 0 in a straight line"),
+        ("warm-up steps", f"{schedule.warmup_steps}"),
+        ("weight decay", f"{schedule.weight_decay:g}"),
+        ("longest input in tokens", "no limit" if facts.max_tokens is None else f"{facts.max_tokens:,}"),
+        *([("pooling", facts.pooling)] if facts.pooling else []),
+        *((f"prompt of a {what}", json.dumps(prompt, ensure_ascii=False)) for what, prompt in facts.prompts.items()),
+        ("seed", f"{facts.seed}"),
+    ]
+
+
+def _scores(result: TrainingResult, task: ModelTask) -> str:
+    metric = _METRICS[result.metric]
+    change = result.best_value - result.untrained_value
+    verdict = (
+        f"{metric} on the validation rows: {result.untrained_value:.4f} untrained, {result.best_value:.4f} at step "
+        f"{result.best_step}, whose weights are here ({change:+.4f})."
+    )
+    if not result.improved:
+        verdict += f" **No step beat the start, {result.history[0][1]:.4f}: training did not help on these data.**"
+    rows = [(f"{step:,}", f"{value:.4f}") for step, value in result.history]
+    if result.base == SCRATCH and task == "bi-encoder":
+        rows[0] = ("0, tokens weighed by their rarity", rows[0][1])
+        rows.insert(0, ("0, random vectors", f"{result.untrained_value:.4f}"))
+    return verdict + "\n\n" + markdown_table(["step", metric], rows)
+
+
+def _limits(result: TrainingResult, facts: CardFacts) -> list[str]:
+    limits = [
+        "The scores are from data of the same kind as the training rows, they have no interval, and the best step was "
+        "chosen by them, so they flatter the model. Measure it on questions of your own with `ko-rerank evaluate`."
+    ]
+    if facts.recipe.task == "cross-encoder" and result.metric == "mrr@10":
+        limits.append(
+            "In the validation lists the right context is always among the candidates, so the score says how well they "
+            "are ordered, not how often a search finds the answer."
+        )
+    if result.base == SCRATCH and facts.recipe.task == "bi-encoder":
+        limits.append(
+            "It is a bag of word pieces: it reads no word order, and knows no synonym that the data do not show."
+        )
+    if result.base == SCRATCH and facts.recipe.task == "cross-encoder":
+        limits.append(
+            "It knows no language beyond the training rows: mostly it sees which words of the question stand in the "
+            "passage. Where a pretrained base is in reach, take that."
+        )
+    if facts.cut_rows:
+        limits.append(f"{facts.cut_rows:,} training texts were longer than the longest input, and were cut.")
+    return limits

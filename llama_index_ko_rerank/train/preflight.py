@@ -1,0 +1,61 @@
+"""Checks before training: rows that nothing can be learnt from, and rows that will not be read whole."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from sentence_transformers import CrossEncoder, SentenceTransformer
+
+from llama_index_ko_rerank.errors import EmptyCorpus, MalformedData
+from llama_index_ko_rerank.train.bases import Base
+from llama_index_ko_rerank.train.rows import QuestionRows, Rows
+
+FEWEST = 10
+"""Distinct contexts or sentence pairs; with fewer there is nothing to tell apart, and no tenth to hold out."""
+
+_COUNTED_AT_ONCE = 1000  # rows; bounds the memory that their token ids need
+
+_log = logging.getLogger(__name__)
+
+
+def check_learnable(rows: Rows) -> None:
+    """Refuse training rows that tell nothing apart.
+
+    Raises:
+        EmptyCorpus: Fewer than 10 distinct contexts or sentence pairs, or all questions or sentences are one text.
+        MalformedData: All labels are equal.
+    """
+    distinct = len(set(rows.keys()))
+    if distinct < FEWEST:
+        raise EmptyCorpus(f"{rows.name} holds {distinct} distinct {rows.unit}; training needs at least {FEWEST}")
+    if isinstance(rows, QuestionRows):
+        if len({pair.question for pair in rows.pairs}) == 1:
+            raise EmptyCorpus(f"{rows.name}: all questions are one text, {rows.pairs[0].question[:40]!r}")
+        return
+    labels = {float(pair.label) for pair in rows.pairs}
+    if len(labels) == 1:
+        raise MalformedData(f"{rows.name}: every label is {labels.pop():g}; a model learns from like and unlike pairs")
+
+
+def count_cut(base: Base[SentenceTransformer] | Base[CrossEncoder], inputs: Sequence[tuple[str, ...]]) -> int:
+    """Count the inputs that have more tokens than the base reads, and log how many these are.
+
+    Args:
+        base: Nothing is counted for one that reads any length.
+        inputs: What goes into the model at once: single texts for an embedding model, pairs for a cross-encoder.
+    """
+    if base.max_tokens is None:
+        return 0
+    lengths: list[int] = []
+    for start in range(0, len(inputs), _COUNTED_AT_ONCE):
+        columns = [list(column) for column in zip(*inputs[start : start + _COUNTED_AT_ONCE], strict=True)]
+        encoded = base.model.tokenizer(*columns, truncation=False, padding=False, verbose=False)
+        lengths += [len(ids) for ids in encoded["input_ids"]]
+    cut = sum(length > base.max_tokens for length in lengths)
+    if cut:
+        _log.warning(
+            "%d of %d training texts have more than the %d tokens that %s reads (the longest has %d); the rest is cut",
+            *(cut, len(lengths), base.max_tokens, base.name, max(lengths)),
+        )
+    return cut

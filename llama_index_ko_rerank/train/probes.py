@@ -1,0 +1,192 @@
+"""What the best step is chosen by: a ranking or a correlation on the validation rows, never the loss."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sentence_transformers import CrossEncoder, SentenceTransformer
+
+from llama_index_ko_rerank.evaluate.metrics import reciprocal_rank_at_k
+from llama_index_ko_rerank.text.tokenizers import BigramTokenizer
+from llama_index_ko_rerank.train.rows import QuestionRows, SentenceRows
+
+_Model = TypeVar("_Model", SentenceTransformer, CrossEncoder, contravariant=True)
+
+MRR = "mrr@10"
+SPEARMAN = "spearman"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeSettings:
+    """How much is measured at each checkpoint.
+
+    Attributes:
+        search_questions: Questions asked of an embedding model, drawn where there are more.
+        search_passages: Passages that it searches: all contexts of the questions, and others drawn from the collection.
+        rerank_questions: Questions asked of a cross-encoder, drawn where there are more.
+        rerank_candidates: Passages that it reads for each question, one of its contexts among them.
+        rerank_near: How many of these are the passages that share most character bigrams with the question.
+        batch_size: Texts or pairs that go through the model at once.
+    """
+
+    search_questions: int = 1000
+    search_passages: int = 2000
+    rerank_questions: int = 100
+    rerank_candidates: int = 10
+    rerank_near: int = 5
+    batch_size: int = 32
+
+
+class Probe(Protocol[_Model]):
+    """One figure of a model, larger is better."""
+
+    metric: str
+
+    def value(self, model: _Model) -> float:
+        """Measure the model; the same weights give the same figure."""
+        ...
+
+
+class SearchProbe:
+    """MRR@10 of validation questions over the collection; equal similarities rank in document order.
+
+    The collection holds every context of the questions, and other passages of the data set, contexts of training
+    questions among them, since these too stand in the way when somebody searches.
+    """
+
+    metric = MRR
+
+    def __init__(self, rows: QuestionRows, *, seed: int, settings: ProbeSettings = ProbeSettings()) -> None:
+        self.questions, answers = _drawn_questions(rows, settings.search_questions, seed)
+        everything = dict.fromkeys((*rows.collection, *rows.contexts))
+        needed = frozenset().union(*answers)
+        others = [text for text in everything if text not in needed]
+        room = min(len(others), max(0, settings.search_passages - len(needed)))
+        kept = needed.union(random.Random(seed).sample(others, room))
+        self.passages = [text for text in everything if text in kept]
+        place = {text: index for index, text in enumerate(self.passages)}
+        self._relevant = [{place[text] for text in texts} for texts in answers]
+        self._batch_size = settings.batch_size
+
+    def value(self, model: SentenceTransformer) -> float:
+        """Embed, compare by cosine, and average 1 / rank over the questions."""
+        questions = _unit_vectors(model, self.questions, "query", self._batch_size)
+        passages = _unit_vectors(model, self.passages, "document", self._batch_size)
+        order = np.argsort(-(questions @ passages.T), axis=1, kind="stable")[:, :10].tolist()
+        return float(
+            np.mean([reciprocal_rank_at_k(row, own, k=10) for row, own in zip(order, self._relevant, strict=True)])
+        )
+
+
+class RerankProbe:
+    """MRR@10 of a context of each validation question among distractors, half of them near, half drawn.
+
+    The context is always on the list: this measures the order that a cross-encoder gives, not what a search would find,
+    and is no end-to-end figure. Its place on the list is drawn, and equal logits keep the list's order, so that a
+    constant model gains nothing. A distractor never answers the question. Near ones share the most distinct character
+    bigrams with it, for their length, so that counting common words does not suffice.
+    """
+
+    metric = MRR
+
+    def __init__(self, rows: QuestionRows, *, seed: int, settings: ProbeSettings = ProbeSettings()) -> None:
+        questions, answers = _drawn_questions(rows, settings.rerank_questions, seed)
+        passages = list(dict.fromkeys((*rows.collection, *rows.contexts)))
+        bigrams = [set(tokens) for tokens in BigramTokenizer().tokens(passages)]
+        generator = random.Random(seed)
+        self.lists: list[tuple[str, list[str], set[int]]] = []
+        for question, own in zip(questions, answers, strict=True):
+            others = _nearest_first(question, [i for i, text in enumerate(passages) if text not in own], bigrams)
+            near, far = others[: settings.rerank_near], others[settings.rerank_near :]
+            drawn = generator.sample(far, min(len(far), settings.rerank_candidates - 1 - len(near)))
+            candidates = [generator.choice(sorted(own)), *(passages[index] for index in (*near, *drawn))]
+            generator.shuffle(candidates)
+            self.lists.append((question, candidates, {i for i, text in enumerate(candidates) if text in own}))
+        self._batch_size = settings.batch_size
+
+    def value(self, model: CrossEncoder) -> float:
+        """Score every candidate, order each list, and average 1 / rank of the context."""
+        pairs = [(question, text) for question, candidates, _ in self.lists for text in candidates]
+        logits = iter(_logits(model, pairs, self._batch_size))
+        ranks = []
+        for _, candidates, relevant in self.lists:
+            order = np.argsort([-next(logits) for _ in candidates], kind="stable").tolist()
+            ranks.append(reciprocal_rank_at_k(order, relevant, k=10))
+        return float(np.mean(ranks))
+
+
+class CosineProbe:
+    """Spearman's correlation of labels with cosines; both sentences are embedded alike, since neither is a question."""
+
+    metric = SPEARMAN
+
+    def __init__(self, rows: SentenceRows, *, settings: ProbeSettings = ProbeSettings()) -> None:
+        self._rows = rows
+        self._batch_size = settings.batch_size
+
+    def value(self, model: SentenceTransformer) -> float:
+        """Embed both sides and correlate; 0 where all cosines are equal."""
+        first = [pair.sentence1 for pair in self._rows.pairs]
+        second = [pair.sentence2 for pair in self._rows.pairs]
+        left, right = (_unit_vectors(model, texts, "document", self._batch_size) for texts in (first, second))
+        return _spearman(np.sum(left * right, axis=1), self._rows)
+
+
+class LogitProbe:
+    """Spearman's correlation of labels with a cross-encoder's logits."""
+
+    metric = SPEARMAN
+
+    def __init__(self, rows: SentenceRows, *, settings: ProbeSettings = ProbeSettings()) -> None:
+        self._rows = rows
+        self._batch_size = settings.batch_size
+
+    def value(self, model: CrossEncoder) -> float:
+        """Score the pairs and correlate; 0 where all logits are equal."""
+        pairs = [(pair.sentence1, pair.sentence2) for pair in self._rows.pairs]
+        return _spearman(_logits(model, pairs, self._batch_size), self._rows)
+
+
+def _drawn_questions(rows: QuestionRows, most: int, seed: int) -> tuple[list[str], list[frozenset[str]]]:
+    """Draw distinct questions, in their old order, with the texts that answer each."""
+    answers = rows.answers()
+    questions = list(answers)
+    kept = sorted(random.Random(seed).sample(range(len(questions)), min(most, len(questions))))
+    return [questions[index] for index in kept], [answers[questions[index]] for index in kept]
+
+
+def _nearest_first(question: str, indexes: Sequence[int], bigrams: Sequence[set[str]]) -> list[int]:
+    wanted = set(BigramTokenizer().query_tokens(question))
+    # The fourth root keeps long passages, which share more with any question, from standing near everything.
+    return sorted(indexes, key=lambda i: (-len(wanted & bigrams[i]) / max(1, len(bigrams[i])) ** 0.25, i))
+
+
+def _unit_vectors(
+    model: SentenceTransformer, texts: list[str], prompt_name: str, batch_size: int
+) -> NDArray[np.float32]:
+    encode = model.encode_query if prompt_name == "query" else model.encode_document
+    vectors: NDArray[np.float32] = encode(
+        texts, batch_size=batch_size, show_progress_bar=False, normalize_embeddings=True, convert_to_numpy=True
+    )
+    return vectors
+
+
+def _logits(model: CrossEncoder, pairs: list[tuple[str, str]], batch_size: int) -> NDArray[np.float64]:
+    scores = model.predict(pairs, batch_size=batch_size, activation_fn=torch.nn.Identity(), show_progress_bar=False)
+    return np.asarray(scores, dtype=np.float64).reshape(len(pairs))
+
+
+def _spearman(scores: NDArray[np.floating], rows: SentenceRows) -> float:
+    """Correlate the ranks; 0 where the scores or the labels have no order."""
+    from scipy.stats import spearmanr
+
+    labels = [float(pair.label) for pair in rows.pairs]
+    if np.ptp(scores) == 0 or np.ptp(labels) == 0:
+        return 0.0
+    return float(spearmanr(scores, labels).statistic)

@@ -1,0 +1,57 @@
+"""Data sets of the notice board, and a tiny base to train from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from notice_board import notice_board, sentence_pairs
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+from llama_index_ko_rerank.data.dataset import PairDataset, RetrievalDataset
+from llama_index_ko_rerank.train.rows import read_rows
+from llama_index_ko_rerank.train.vocabulary import learn_vocabulary
+
+
+@pytest.fixture
+def notices() -> RetrievalDataset:
+    return notice_board()
+
+
+@pytest.fixture
+def pairs() -> PairDataset:
+    return sentence_pairs()
+
+
+def tokenizer(**special_tokens: str) -> PreTrainedTokenizerFast:
+    vocabulary = learn_vocabulary(read_rows(notice_board()).texts)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=vocabulary, unk_token="[UNK]", model_max_length=64, **special_tokens
+    )
+
+
+@pytest.fixture(scope="session")
+def bare_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A transformers checkpoint of a tiny BERT, with no word of how to pool."""
+    return save_bare_bert(tmp_path_factory.mktemp("bases") / "bare-bert", pad_token="[PAD]")
+
+
+@pytest.fixture(scope="session")
+def padless_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with a tokenizer that has no pad token."""
+    return save_bare_bert(tmp_path_factory.mktemp("bases") / "padless-bert")
+
+
+def save_bare_bert(folder: Path, **special_tokens: str) -> Path:
+    words = tokenizer(**special_tokens)
+    config = BertConfig(
+        vocab_size=len(words),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_position_embeddings=64,
+    )
+    BertModel(config).save_pretrained(folder)
+    words.save_pretrained(folder)
+    return folder

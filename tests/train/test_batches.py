@@ -1,0 +1,54 @@
+"""What goes into one batch, seen through the trainer's own data loader."""
+
+import pytest
+from notice_board import notice_board
+from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+from sentence_transformers.base.sampler import BatchSamplers
+
+from llama_index_ko_rerank.train.loop import ShuffledBatches
+from llama_index_ko_rerank.train.rows import read_rows
+from llama_index_ko_rerank.train.scratch import static_model
+
+datasets = pytest.importorskip("datasets")
+
+
+def _batches(columns, sampler, tmp_path, *, batch_size=8, epoch=0, seed=5):
+    model = static_model(read_rows(notice_board()).texts, seed=0)
+    arguments = SentenceTransformerTrainingArguments(
+        output_dir=str(tmp_path), per_device_train_batch_size=batch_size, batch_sampler=sampler, seed=seed,
+        report_to="none", use_cpu=True,
+    )  # fmt: skip
+    rows = datasets.Dataset.from_dict(columns)
+    trainer = SentenceTransformerTrainer(model, arguments, rows, loss=None)
+    loader = trainer.get_train_dataloader()
+    loader.batch_sampler.set_epoch(epoch)
+    return [rows[batch] for batch in loader.batch_sampler]
+
+
+def test_one_context_never_sits_twice_in_a_batch(tmp_path):
+    pairs = read_rows(notice_board()).pairs * 3  # six questions a context
+    columns = {"question": [f"{i} {p.question}" for i, p in enumerate(pairs)], "context": [p.context for p in pairs]}
+
+    batches = _batches(columns, BatchSamplers.NO_DUPLICATES, tmp_path)
+
+    assert sum(len(batch["context"]) for batch in batches) == len(pairs)
+    assert all(len(set(batch["context"])) == len(batch["context"]) for batch in batches)
+
+
+def test_every_row_is_in_one_batch_of_an_epoch(tmp_path):
+    columns = {"question": [f"{n}" for n in range(29)], "context": [f"글 {n}" for n in range(29)]}
+
+    batches = _batches(columns, ShuffledBatches, tmp_path)
+
+    assert [len(batch["question"]) for batch in batches] == [8, 8, 8, 5]
+    assert sorted(int(text) for batch in batches for text in batch["question"]) == list(range(29))
+
+
+def test_seed_and_epoch_alone_decide_the_order(tmp_path):
+    columns = {"question": [f"{n}" for n in range(29)], "context": [f"글 {n}" for n in range(29)]}
+
+    third = _batches(columns, ShuffledBatches, tmp_path, epoch=3)
+
+    assert _batches(columns, ShuffledBatches, tmp_path, epoch=3) == third
+    assert _batches(columns, ShuffledBatches, tmp_path, epoch=2) != third
+    assert _batches(columns, ShuffledBatches, tmp_path, epoch=3, seed=6) != third
