@@ -139,9 +139,9 @@ class KoreanBM25Retriever(BaseRetriever):
         What is added to the index or deleted from it later, by this process or another, is found or gone at the next
         question; only what is new is tokenised.
 
-        `index` comes from `build_index` or `open_index`, or is the store of one. `snapshot` is a folder to keep what was
-        tokenised in, so that opening again tokenises only what is new; it is read and written here, never trusted over
-        the index, and may be deleted at any time. The other arguments are those of `from_nodes`.
+        `index` comes from `build_index` or `open_index`, or is the store of one. `snapshot` is a folder to keep what
+        was tokenised in, so that opening again tokenises only what is new; it is read and written here, never trusted
+        over the index, and may be deleted at any time. The other arguments are those of `from_nodes`.
 
         Raises:
             InvalidSetting: The index does not stand on a `DurableFaissVectorStore`; use `from_nodes`.
@@ -151,7 +151,8 @@ class KoreanBM25Retriever(BaseRetriever):
             raise InvalidSetting(
                 f"from_index reads a DurableFaissVectorStore, not {type(store).__name__}; pass its nodes to from_nodes"
             )
-        lexical, hashes = LexicalIndex(view, user_words=user_words, settings=settings), {}
+        lexical = LexicalIndex(view, user_words=user_words, settings=settings)
+        hashes: dict[str, str] = {}
         if snapshot is not None:
             lexical, hashes = resume_snapshot(Path(snapshot), lexical, metadata_mode)
         retriever = cls(

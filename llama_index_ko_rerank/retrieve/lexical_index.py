@@ -171,6 +171,23 @@ class LexicalIndex:
         """Return the id of each morpheme in the streams, None where no passage was ever added that has it."""
         return [self.postings["morphemes"].vocabulary.get(form) for form in forms]
 
+    def matches(self, query: str, identity: str) -> dict[str, tuple[list[str], list[str]]]:
+        """Say for each view which of the question's tokens a passage holds and which it does not, rarest first.
+
+        Raises:
+            KeyError: The index holds no passage of this id.
+        """
+        position = self.positions[identity]
+        found: dict[str, tuple[list[str], list[str]]] = {}
+        for name, tokens in self.query_tokens(query).items():
+            postings = self.postings[name]
+            held = set(postings.rows.row(position)[0].tolist())
+            by_rarity = sorted(zip(-postings.idf(tokens), tokens, strict=True))
+            ordered = list(dict.fromkeys(token for _, token in by_rarity))
+            matched = [token for token in ordered if postings.vocabulary.get(token, -1) in held]
+            found[name] = matched, [token for token in ordered if token not in matched]
+        return found
+
     def search(self, query: str, top_k: int, *, mask: NDArray[np.bool_] | None = None) -> list[LexicalHit]:
         """Find the best passages for a question.
 

@@ -128,6 +128,8 @@ class Postings:
             if token_id is not None:
                 idf[token_id] += weights.idf[token_id]
         owners, (token_ids, counts) = self.rows.take(passages)
+        found = np.flatnonzero(idf[token_ids])
+        owners, token_ids, counts = owners[found], token_ids[found], counts[found]
         norms = weights.norms[np.asarray(passages, np.intp)]
         shares = idf[token_ids] * (counts / (counts + norms[owners]))
         return np.bincount(owners, shares, len(passages)).astype(np.float32)

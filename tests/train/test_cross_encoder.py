@@ -11,29 +11,37 @@ from llama_index_ko_rerank.train import train_cross_encoder
 QUICK = {"max_steps": 2, "batch_size": 16, "show_progress": False, "device": "cpu"}
 
 
-def test_a_model_from_scratch_reranks_at_once(notices, tmp_path):
-    result = train_cross_encoder(notices, tmp_path / "model", **QUICK)
+@pytest.fixture(scope="module")
+def from_scratch(tmp_path_factory):
+    return train_cross_encoder(notice_board(), tmp_path_factory.mktemp("trained") / "model", seed=3, **QUICK)
 
+
+def test_a_model_from_scratch_reranks_at_once(from_scratch, notices):
     texts = [passage.text for passage in notices.passages[:4]]
-    library = CrossEncoder(str(result.path)).predict([("시장은 몇 시에 여나요?", text) for text in texts])
-    logits = load_scorer(ScorerSettings(str(result.path))).logits("시장은 몇 시에 여나요?", texts)
+
+    library = CrossEncoder(str(from_scratch.path)).predict([("시장은 몇 시에 여나요?", text) for text in texts])
+    logits = load_scorer(ScorerSettings(str(from_scratch.path))).logits("시장은 몇 시에 여나요?", texts)
     assert 1 / (1 + np.exp(-logits)) == pytest.approx(library, abs=1e-5)
-    assert (result.recipe, result.metric) == ("book-rerank", "mrr@10")
+    assert (from_scratch.recipe, from_scratch.metric) == ("book-rerank", "mrr@10")
 
 
-def test_each_question_stands_once_with_its_context_and_once_with_an_irrelevant_one(tmp_path):
+def test_the_same_seed_gives_the_same_weights_bit_for_bit(from_scratch, notices, tmp_path):
+    again = train_cross_encoder(notices, tmp_path / "again", seed=3, **QUICK)
+    first, second = (load_file(result.path / "model.safetensors") for result in (from_scratch, again))
+
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+
+
+def test_each_question_stands_once_with_its_context_and_once_with_an_irrelevant_one(bare_bert, tmp_path):
     result = train_cross_encoder(
-        notice_board(PLACES[:12]), tmp_path / "m", validation=notice_board(PLACES[12:], split="validation"), **QUICK
+        notice_board(PLACES[:12]),
+        tmp_path / "model",
+        base=str(bare_bert),
+        validation=notice_board(PLACES[12:], split="validation"),
+        **QUICK,
     )
 
     assert result.training_rows == 2 * 24
-
-
-def test_the_same_seed_gives_the_same_weights_bit_for_bit(notices, tmp_path):
-    folders = [train_cross_encoder(notices, tmp_path / name, seed=3, **QUICK).path for name in ("first", "again")]
-    first, again = (load_file(folder / "model.safetensors") for folder in folders)
-
-    assert all(np.array_equal(first[name], again[name]) for name in first)
 
 
 def test_a_bare_transformer_gets_a_last_layer_that_the_seed_decides(notices, bare_bert, tmp_path):

@@ -32,8 +32,8 @@ def test_the_card_says_data_settings_scores_versions_and_limits(notices, tmp_pat
         assert said in body
 
 
-def test_every_measurement_is_in_the_card(notices, tmp_path):
-    result = train_cross_encoder(notices, tmp_path / "town", **QUICK)
+def test_every_measurement_is_in_the_card(notices, bare_bert, tmp_path):
+    result = train_cross_encoder(notices, tmp_path / "town", base=str(bare_bert), **QUICK)
     front, body = _card(result)
 
     assert front["pipeline_tag"] == "text-ranking"
