@@ -39,7 +39,7 @@ class CollectionSettings:
     embed_model: str
     rerank_model: str | None = None
     weights: dict[str, float] | None = None
-    ranker: str | None = None
+    ranker: str | None = DEFAULT
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,10 @@ def _hybrid(parts: SystemParts) -> BaseRetriever:
     return HybridRetriever.of(parts.lexical, parts.dense, similarity_top_k=parts.candidates)
 
 
+def _ranker(parts: SystemParts) -> LearningToRankPostprocessor:
+    return LearningToRankPostprocessor.for_index(parts.lexical.lexical_index, top_n=TOP_N)
+
+
 def _equal_rrf(parts: SystemParts) -> SearchSystem:
     legs = {"bm25": parts.view("morphemes"), "dense": parts.dense}
     return SearchSystem(HybridRetriever(legs, fusion="rrf", similarity_top_k=parts.candidates))
@@ -106,9 +110,7 @@ SYSTEMS: dict[str, tuple[str, Callable[[SystemParts], SearchSystem]]] = {
     "lexical": ("both lexical views, convex, nothing fitted", lambda parts: SearchSystem(parts.lexical)),
     "lexical+ltr": (
         "both lexical views, reordered by the ranker that ships",
-        lambda parts: SearchSystem(
-            parts.lexical, [LearningToRankPostprocessor.for_index(parts.lexical.lexical_index, top_n=TOP_N)]
-        ),
+        lambda parts: SearchSystem(parts.lexical, [_ranker(parts)]),
     ),
     "dense-base": (
         "the embedding model before training",
@@ -121,6 +123,10 @@ SYSTEMS: dict[str, tuple[str, Callable[[SystemParts], SearchSystem]]] = {
     ),
     "rrf-equal": ("bm25 and dense by reciprocal rank fusion of equal weights", _equal_rrf),
     "hybrid": ("lexical and dense, convex, default weights", lambda parts: SearchSystem(_hybrid(parts))),
+    "hybrid+ltr": (
+        "the hybrid, reordered by the ranker that ships",
+        lambda parts: SearchSystem(_hybrid(parts), [_ranker(parts)]),
+    ),
     "hybrid+rerank": (
         "the hybrid, reordered by the cross-encoder",
         lambda parts: _reranked(_hybrid(parts), parts),

@@ -124,8 +124,10 @@ def _held_out(
 
 
 def _reciprocal_rank(example: RankingExample, ranker: LearningToRank | None) -> float:
+    if not example.relevant:
+        return 0.0
     rows = np.arange(len(example.matrix))
-    if ranker is not None and len(rows):
+    if ranker is not None:
         rows = np.argsort(-ranker.scores(example.matrix), kind="stable")
     return reciprocal_rank_at_k(rows.tolist(), set(example.relevant), k=10)
 

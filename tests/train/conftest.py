@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from notice_board import notice_board, sentence_pairs
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from llama_index_ko_rerank.data.dataset import PairDataset, RetrievalDataset
 from llama_index_ko_rerank.train.rows import read_rows
 from llama_index_ko_rerank.train.vocabulary import learn_vocabulary
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Models this small are slower on two threads than on one, and many times slower where others use the machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture
