@@ -15,12 +15,15 @@ if TYPE_CHECKING:
     from llama_index_ko_rerank.data import dataset_nodes, load_dataset, load_sentence_pairs
     from llama_index_ko_rerank.embed import KoreanEmbedding
     from llama_index_ko_rerank.evaluate import SearchSystem, evaluate_retrieval
+    from llama_index_ko_rerank.rerank.ltr_postprocessor import LearningToRankPostprocessor
     from llama_index_ko_rerank.rerank.postprocessor import CrossEncoderNodePostprocessor
     from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
     from llama_index_ko_rerank.retrieve.fusion import convex_combination, reciprocal_rank_fusion
     from llama_index_ko_rerank.retrieve.hybrid import HybridRetriever
     from llama_index_ko_rerank.store import DurableFaissVectorStore, build_index, open_index
     from llama_index_ko_rerank.train import train_bi_encoder, train_cross_encoder
+    from llama_index_ko_rerank.train.fusion_weights import fit_weights
+    from llama_index_ko_rerank.train.search_fit import fit_search
 
 _HOMES = {
     "build_query_engine": "answer",
@@ -32,6 +35,7 @@ _HOMES = {
     "SearchSystem": "evaluate",
     "evaluate_retrieval": "evaluate",
     "CrossEncoderNodePostprocessor": "rerank.postprocessor",
+    "LearningToRankPostprocessor": "rerank.ltr_postprocessor",
     "KoreanBM25Retriever": "retrieve.bm25",
     "convex_combination": "retrieve.fusion",
     "reciprocal_rank_fusion": "retrieve.fusion",
@@ -39,6 +43,8 @@ _HOMES = {
     "DurableFaissVectorStore": "store",
     "build_index": "store",
     "open_index": "store",
+    "fit_search": "train.search_fit",
+    "fit_weights": "train.fusion_weights",
     "train_bi_encoder": "train",
     "train_cross_encoder": "train",
 }
@@ -49,12 +55,15 @@ __all__ = [
     "HybridRetriever",
     "KoreanBM25Retriever",
     "KoreanEmbedding",
+    "LearningToRankPostprocessor",
     "SearchSystem",
     "build_index",
     "build_query_engine",
     "convex_combination",
     "dataset_nodes",
     "evaluate_retrieval",
+    "fit_search",
+    "fit_weights",
     "load_dataset",
     "load_sentence_pairs",
     "open_collection",
