@@ -5,9 +5,10 @@ The names below are resolved on first use, so that importing the package loads n
 
 from __future__ import annotations
 
-from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING
+
+from llama_index_ko_rerank.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from llama_index_ko_rerank.answer import build_query_engine
@@ -73,14 +74,5 @@ __all__ = [
     "train_cross_encoder",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name == "__version__":
-        return version("llama-index-ko-rerank")
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__version__ = version("llama-index-ko-rerank")
+__getattr__, __dir__ = lazy_exports(__name__, _HOMES)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from llama_index_ko_rerank.lazy import lazy_exports
+
 if TYPE_CHECKING:
     from llama_index_ko_rerank.answer.engines import KoreanQueryEngine, build_query_engine
     from llama_index_ko_rerank.answer.extractive import ExtractiveSynthesizer
@@ -33,16 +35,4 @@ _MODULES = {
     "source_title": "sources",
 }
 
-
-def __getattr__(name: str) -> object:
-    """Import a public name on its first use, so that importing this package loads no Kiwi."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    """List the public names."""
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_exports(__name__, _MODULES)

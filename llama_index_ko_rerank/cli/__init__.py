@@ -27,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("demo")(demo.demo)
-app.add_typer(train.app, name="train")
+app.command("train")(train.train)
 app.command("index")(index.index)
 app.command("search")(search.search)
 app.command("explain")(explain.explain)

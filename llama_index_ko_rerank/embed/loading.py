@@ -40,7 +40,8 @@ def check_device(device: str) -> None:
 
 
 @contextmanager
-def _no_progress_bar() -> Iterator[None]:
+def no_library_bars() -> Iterator[None]:
+    """Keep transformers from drawing a progress bar for each file that it reads or writes."""
     was_enabled = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # not annotated
     try:
@@ -60,7 +61,7 @@ def load_model(folder: ModelFolder, *, dtype: DtypeName, device: str, trust_remo
     check_device(device)
     torch_dtype = resolve_dtype(dtype, device)
     try:
-        with _no_progress_bar():
+        with no_library_bars():
             model = SentenceTransformer(
                 str(folder.path),
                 device=device,

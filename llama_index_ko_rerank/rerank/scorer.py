@@ -19,6 +19,7 @@ from sentence_transformers import CrossEncoder
 from transformers import AutoConfig
 
 from llama_index_ko_rerank.catalog import find_model
+from llama_index_ko_rerank.embed.loading import no_library_bars
 from llama_index_ko_rerank.errors import InvalidSetting, ModelError, ModelNotFound, UnsuitableModel
 from llama_index_ko_rerank.text.normalize import normalize
 
@@ -73,6 +74,7 @@ class CrossEncoderScorer:
     def __init__(self, settings: ScorerSettings) -> None:
         self.settings = settings
         self._lock = threading.Lock()
+        self._told: set[str] = set()
         if settings.max_length is not None and settings.max_length < SHORTEST_MAX_LENGTH:
             raise InvalidSetting(f"max_length must be {SHORTEST_MAX_LENGTH} or more, not {settings.max_length}")
         self._model = _load(settings)
@@ -118,7 +120,7 @@ class CrossEncoderScorer:
         most = self.max_length // 2
         if len(encoded["input_ids"]) <= most:
             return question
-        logger.warning("a question of %d tokens was cut to %d for reranking", len(encoded["input_ids"]), most)
+        self._tell("a question of %d tokens was cut to %d for reranking", len(encoded["input_ids"]), most)
         return question[: encoded["offset_mapping"][most - 1][1]]
 
     def _report_cuts(self, pairs: Sequence[tuple[str, str]]) -> None:
@@ -131,13 +133,13 @@ class CrossEncoderScorer:
         )["length"]
         cut = sum(length > self.max_length for length in lengths)
         if cut:
-            logger.warning(
-                "%d of %d passages were cut to %d tokens for reranking; the longest has %d",
-                cut,
-                len(pairs),
-                self.max_length,
-                max(lengths),
-            )
+            message = "%d of %d passages were cut to %d tokens for reranking; the longest has %d"
+            self._tell(message, cut, len(pairs), self.max_length, max(lengths))
+
+    def _tell(self, message: str, *values: object) -> None:
+        """Log what was cut: the first time for this model as a warning, after that at INFO."""
+        logger.log(logging.INFO if message in self._told else logging.WARNING, message, *values)
+        self._told.add(message)
 
     def _check(self) -> None:
         name = self.settings.model
@@ -194,13 +196,14 @@ def _load(settings: ScorerSettings) -> CrossEncoder:
     }
     try:
         _check_architecture(name, source)
-        model: CrossEncoder = CrossEncoder(
-            name,
-            device=settings.device,
-            max_length=settings.max_length,
-            model_kwargs={"dtype": torch.float32, "use_safetensors": True},
-            **source,
-        )
+        with no_library_bars():
+            model: CrossEncoder = CrossEncoder(
+                name,
+                device=settings.device,
+                max_length=settings.max_length,
+                model_kwargs={"dtype": torch.float32, "use_safetensors": True},
+                **source,
+            )
         return model
     except ModelError:
         raise

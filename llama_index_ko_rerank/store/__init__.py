@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from llama_index_ko_rerank.lazy import lazy_exports
+
 if TYPE_CHECKING:
     from llama_index_ko_rerank.store.index import build_index, open_index
     from llama_index_ko_rerank.store.splitting import KoreanSentenceSplitter, make_splitter
@@ -19,16 +21,4 @@ _MODULES = {
     "open_index": "index",
 }
 
-
-def __getattr__(name: str) -> object:
-    """Import a public name on its first use, so that importing this package loads neither faiss nor kiwi."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    """List the public names."""
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_exports(__name__, _MODULES)

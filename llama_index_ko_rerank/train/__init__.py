@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from llama_index_ko_rerank.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from llama_index_ko_rerank.train.bi_encoder import train_bi_encoder
@@ -20,14 +21,4 @@ _MODULES = {
     "train_cross_encoder": "cross_encoder",
 }
 
-
-def __getattr__(name: str) -> object:
-    """Import a public name on its first use, so that importing this package loads no torch."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    """List the public names."""
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_exports(__name__, _MODULES)

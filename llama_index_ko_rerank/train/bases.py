@@ -12,10 +12,9 @@ from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 
 from llama_index_ko_rerank.catalog import PoolingMode, find_model
-from llama_index_ko_rerank.embed.loading import load_model, set_max_tokens, set_pooling, token_counter
+from llama_index_ko_rerank.embed.loading import load_model, no_library_bars, set_max_tokens, set_pooling, token_counter
 from llama_index_ko_rerank.embed.model_folder import find_model_folder
 from llama_index_ko_rerank.errors import InvalidSetting, ModelNotFound, UnsuitableModel
-from llama_index_ko_rerank.train.quiet import no_library_bars
 from llama_index_ko_rerank.train.recipes import SCRATCH
 from llama_index_ko_rerank.train.scratch import small_cross_encoder, static_model
 

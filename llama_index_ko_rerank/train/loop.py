@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -23,11 +24,14 @@ from sentence_transformers.base.sampler import BatchSamplers, DefaultBatchSample
 from sentence_transformers.base.trainer import BaseTrainer
 from transformers import PrinterCallback
 
+from llama_index_ko_rerank.embed.loading import no_library_bars
 from llama_index_ko_rerank.train.plan import RunPlan
 from llama_index_ko_rerank.train.probes import Probe
-from llama_index_ko_rerank.train.quiet import TrainingBar, no_library_bars
+from llama_index_ko_rerank.train.training_bar import TrainingBar
 
 _Model = TypeVar("_Model", SentenceTransformer, CrossEncoder)
+_BLOCK = 16  # batches whose rows are sorted by length together
+
 _log = logging.getLogger(__name__)
 
 
@@ -173,26 +177,32 @@ def _load_weights(model: _Model, checkpoint: Path) -> None:
 
 
 class ShuffledBatches(DefaultBatchSampler):
-    """Batches in an order that seed and epoch alone decide.
+    """Batches in an order that seed and epoch alone decide, each of rows of like length so that little is padded.
 
     The library's default goes on with one generator from epoch to epoch, so that a run resumed in the third epoch
-    would get the batches of the first.
+    would get the batches of the first. Rows are shuffled, then sorted by length within blocks of `_BLOCK` batches.
     """
 
     def __iter__(self) -> Iterator[list[int]]:
         """Yield the rows of each batch of the current epoch."""
         generator = torch.Generator().manual_seed(self.seed + self.epoch)
-        order = torch.randperm(self._rows, generator=generator).tolist()
-        for start in range(0, self._rows, self.batch_size):
-            yield order[start : start + self.batch_size]
+        order = torch.randperm(len(self._lengths), generator=generator).tolist()
+        batches: list[list[int]] = []
+        for start in range(0, len(order), _BLOCK * self.batch_size):
+            block = sorted(order[start : start + _BLOCK * self.batch_size], key=self._lengths.__getitem__)
+            batches += [block[at : at + self.batch_size] for at in range(0, len(block), self.batch_size)]
+        for place in torch.randperm(len(batches), generator=generator).tolist():
+            yield batches[place]
 
     def __len__(self) -> int:
-        """Count the batches, a smaller last one included."""
-        return math.ceil(self._rows / self.batch_size)
+        """Count the batches, a smaller one included."""
+        return math.ceil(len(self._lengths) / self.batch_size)
 
-    @property
-    def _rows(self) -> int:
-        return len(self.sampler)  # type: ignore[arg-type]  # the library keeps the data set under this name
+    @cached_property
+    def _lengths(self) -> list[int]:
+        """The characters of each row; the library keeps the data set as `sampler`."""
+        rows: Any = self.sampler
+        return [sum(len(text) for text in row.values() if isinstance(text, str)) for row in rows]
 
 
 class _Evaluator(BaseEvaluator):

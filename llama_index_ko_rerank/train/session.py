@@ -13,6 +13,7 @@ from typing import TypeVar
 from sentence_transformers import CrossEncoder, SentenceTransformer
 
 from llama_index_ko_rerank.data.dataset import PairDataset, RetrievalDataset
+from llama_index_ko_rerank.embed.loading import no_library_bars
 from llama_index_ko_rerank.errors import InvalidSetting
 from llama_index_ko_rerank.train.bases import Base
 from llama_index_ko_rerank.train.holdout import split_rows
@@ -21,7 +22,6 @@ from llama_index_ko_rerank.train.model_card import CardFacts, model_card
 from llama_index_ko_rerank.train.output import OutputFolder
 from llama_index_ko_rerank.train.plan import adjust_schedule, choose_device
 from llama_index_ko_rerank.train.preflight import check_learnable
-from llama_index_ko_rerank.train.quiet import no_library_bars
 from llama_index_ko_rerank.train.recipes import SCRATCH, DataKind, ModelTask, Recipe, Schedule, find_recipe
 from llama_index_ko_rerank.train.result import TrainingResult
 from llama_index_ko_rerank.train.rows import Rows, read_rows

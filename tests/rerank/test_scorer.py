@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llama_index_ko_rerank.errors import InvalidSetting, InvalidText
-from llama_index_ko_rerank.rerank.scorer import ScorerSettings, load_scorer
+from llama_index_ko_rerank.rerank.scorer import CrossEncoderScorer, ScorerSettings, load_scorer
 
 QUESTION = "연차는 누구에게 신청하나"
 shared_fixtures = settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -73,7 +73,7 @@ def test_a_lone_surrogate_is_refused(scorer):
 class TestLongTexts:
     def test_a_long_question_is_cut_to_half_and_the_passage_still_matters(self, scorer, texts, caplog):
         question = "연차는 신청한다 " * 200
-        with caplog.at_level(logging.WARNING):
+        with caplog.at_level(logging.INFO):
             logits = scorer.logits(question, texts)
         assert np.ptp(logits) > 0.01
         assert caplog.records[0].getMessage().endswith("was cut to 32 for reranking")
@@ -85,11 +85,18 @@ class TestLongTexts:
         )
 
     def test_passages_that_are_cut_are_counted_in_one_message(self, scorer, texts, caplog):
-        with caplog.at_level(logging.WARNING):
+        with caplog.at_level(logging.INFO):
             scorer.logits(QUESTION, [texts[0], texts[1] * 20, texts[2], texts[3] * 40])
         (message,) = [record.getMessage() for record in caplog.records]
         assert message.startswith("2 of 4 passages were cut to 64 tokens for reranking; the longest has ")
         assert int(message.split()[-1]) > 200
+
+    def test_only_the_first_cut_of_a_model_is_a_warning(self, model, texts, caplog):
+        fresh = CrossEncoderScorer(ScorerSettings(model, "cpu"))
+        with caplog.at_level(logging.INFO):
+            fresh.logits(QUESTION, [texts[1] * 20])
+            fresh.logits(QUESTION, [texts[3] * 40])
+        assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
 
     def test_what_fits_is_not_spoken_of(self, scorer, texts, caplog):
         with caplog.at_level(logging.DEBUG, logger="llama_index_ko_rerank"):

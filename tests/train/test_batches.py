@@ -40,7 +40,7 @@ def test_every_row_is_in_one_batch_of_an_epoch(tmp_path):
 
     batches = _batches(columns, ShuffledBatches, tmp_path)
 
-    assert [len(batch["question"]) for batch in batches] == [8, 8, 8, 5]
+    assert sorted(len(batch["question"]) for batch in batches) == [5, 8, 8, 8]
     assert sorted(int(text) for batch in batches for text in batch["question"]) == list(range(29))
 
 
@@ -52,3 +52,13 @@ def test_seed_and_epoch_alone_decide_the_order(tmp_path):
     assert _batches(columns, ShuffledBatches, tmp_path, epoch=3) == third
     assert _batches(columns, ShuffledBatches, tmp_path, epoch=2) != third
     assert _batches(columns, ShuffledBatches, tmp_path, epoch=3, seed=6) != third
+
+
+def test_rows_of_like_length_share_a_batch_in_no_order_of_length(tmp_path):
+    columns = {"question": ["물" * (1 + n * 37 % 64) for n in range(64)], "context": ["글"] * 64}
+
+    batches = _batches(columns, ShuffledBatches, tmp_path)
+
+    longest = [max(map(len, batch["question"])) for batch in batches]
+    assert all(max(map(len, batch["question"])) - min(map(len, batch["question"])) == 7 for batch in batches)
+    assert longest != sorted(longest)

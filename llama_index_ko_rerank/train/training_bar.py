@@ -1,25 +1,11 @@
-"""One progress bar for a training run, and none for loading and saving inside it."""
+"""One progress bar for a training run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 from transformers import ProgressCallback, TrainerControl, TrainerState, TrainingArguments
-from transformers.utils import logging as transformers_logging
-
-
-@contextmanager
-def no_library_bars() -> Iterator[None]:
-    """Keep transformers from drawing a progress bar for each file that it reads or writes."""
-    was_enabled = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # not annotated
-    try:
-        yield
-    finally:
-        if was_enabled:
-            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]  # not annotated
 
 
 class TrainingBar(ProgressCallback):
