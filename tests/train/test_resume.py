@@ -17,6 +17,14 @@ OPTIONS = {"show_progress": False, "device": "cpu", "seed": 5}
 TRAINERS = {"bi-encoder": train_bi_encoder, "cross-encoder": train_cross_encoder}
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c_is_heard():
+    """A process started in the background is deaf to Ctrl-C; a test run may be one."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def _press_ctrl_c_at_the_first_checkpoint(folder):
     def watch():
         deadline = time.monotonic() + 60
