@@ -12,6 +12,7 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 
 from llama_index_ko_rerank.embed import KoreanEmbedding
 from llama_index_ko_rerank.errors import DamagedIndex, IndexNotFound
+from llama_index_ko_rerank.evaluate.rendering import write_json_file
 from llama_index_ko_rerank.rerank.ltr import DEFAULT
 from llama_index_ko_rerank.rerank.ltr_postprocessor import LearningToRankPostprocessor
 from llama_index_ko_rerank.rerank.postprocessor import CrossEncoderNodePostprocessor
@@ -76,10 +77,7 @@ def write_settings(folder: str | Path, settings: CollectionSettings) -> None:
         "weights": settings.weights,
         "ranker": settings.ranker,
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f"{_SETTINGS}.partial"
-    partial.write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-    partial.replace(folder / _SETTINGS)
+    write_json_file(folder / _SETTINGS, content)
 
 
 def read_settings(folder: str | Path) -> CollectionSettings:

@@ -56,6 +56,7 @@ def demo(
     from llama_index_ko_rerank.data import dataset_nodes, load_dataset
     from llama_index_ko_rerank.embed import KoreanEmbedding
     from llama_index_ko_rerank.evaluate import plot_comparison
+    from llama_index_ko_rerank.evaluate.rendering import write_text_file
     from llama_index_ko_rerank.store import build_index
     from llama_index_ko_rerank.train import train_bi_encoder, train_cross_encoder
 
@@ -74,7 +75,7 @@ def demo(
     write_settings(out, CollectionSettings(str(embedding), str(reranker) if helps else None))
     answer = _answer(out)
     text = "\n\n".join(["# ko-rerank demo", report.to_markdown(), _verdict(report, helps), answer]) + "\n"
-    (out / "report.md").write_text(text, encoding="utf-8")
+    write_text_file(out / "report.md", text)
     report.write_json(out / "report.json")
     plot_comparison(report, out / "comparison.png")
     show_report(report)

@@ -30,6 +30,7 @@ def fit(
 
     from llama_index_ko_rerank.answer.collection import open_collection, read_settings, write_settings
     from llama_index_ko_rerank.data import load_dataset
+    from llama_index_ko_rerank.evaluate.rendering import write_text_file
     from llama_index_ko_rerank.train.search_fit import fit_search, gain_text
 
     dataset = load_dataset(data, split)
@@ -43,7 +44,7 @@ def fit(
         seed=seed,
         on_step=lambda step: errors.print(f"{step} …", highlight=False),
     )
-    (out / RANKER_FILE).write_text(fitted.fitted_ranker.to_json(), encoding="utf-8")
+    write_text_file(out / RANKER_FILE, fitted.fitted_ranker.to_json())
     rankers = {"none": None, "default": "default", "fitted": RANKER_FILE}
     weights = fitted.fusion.weights if fitted.fusion else None
     settings = replace(read_settings(out), weights=weights, ranker=rankers[fitted.ranker])

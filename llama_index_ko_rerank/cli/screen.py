@@ -15,15 +15,15 @@ output = Console()
 errors = Console(stderr=True)
 
 
-def configure(*, verbose: bool = False) -> None:
-    """Show the package's warnings (everything with `verbose`), and keep the libraries' own chatter away."""
+def configure() -> None:
+    """Show the package's warnings, and keep the libraries' own chatter away."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     handler = RichHandler(console=errors, show_path=False, show_time=False)
     logging.basicConfig(level=logging.ERROR, format="%(message)s", handlers=[handler], force=True)
     logging.disable(logging.DEBUG)  # bm25s, for one, sets itself to DEBUG
-    logging.getLogger("llama_index_ko_rerank").setLevel(logging.INFO if verbose else logging.WARNING)
+    logging.getLogger("llama_index_ko_rerank").setLevel(logging.WARNING)
 
 
 @contextmanager

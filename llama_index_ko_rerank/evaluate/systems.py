@@ -59,6 +59,11 @@ class SystemParts:
         """The vector index of `base_embed_model`."""
         return self._vector_retriever("dense-base", self.base_embed_model)
 
+    @cached_property
+    def morphemes(self) -> KoreanBM25Retriever:
+        """The morphemes alone, which two systems search."""
+        return self.view("morphemes")
+
     def view(self, view: View) -> KoreanBM25Retriever:
         """One lexical view alone."""
         return KoreanBM25Retriever.from_nodes(self.nodes, similarity_top_k=self.candidates, view=view)
@@ -93,7 +98,7 @@ def _ranker(parts: SystemParts) -> LearningToRankPostprocessor:
 
 
 def _equal_rrf(parts: SystemParts) -> SearchSystem:
-    legs = {"bm25": parts.view("morphemes"), "dense": parts.dense}
+    legs = {"bm25": parts.morphemes, "dense": parts.dense}
     return SearchSystem(HybridRetriever(legs, fusion="rrf", similarity_top_k=parts.candidates))
 
 
@@ -105,7 +110,7 @@ def _reranked(retriever: BaseRetriever, parts: SystemParts, embed_model: BaseEmb
 
 SYSTEMS: dict[str, tuple[str, Callable[[SystemParts], SearchSystem]]] = {
     "stock-bm25": ("LlamaIndex's BM25Retriever, defaults", _stock_bm25),
-    "bm25": ("BM25 over Kiwi morphemes", lambda parts: SearchSystem(parts.view("morphemes"))),
+    "bm25": ("BM25 over Kiwi morphemes", lambda parts: SearchSystem(parts.morphemes)),
     "bigram": ("BM25 over character bigrams", lambda parts: SearchSystem(parts.view("bigrams"))),
     "lexical": ("both lexical views, convex, nothing fitted", lambda parts: SearchSystem(parts.lexical)),
     "lexical+ltr": (
