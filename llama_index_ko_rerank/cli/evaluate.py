@@ -25,9 +25,12 @@ def evaluate(
     data: Annotated[str, typer.Option(help=f"What to measure on: {DATA}.")],
     split: Annotated[str | None, typer.Option(help="The split whose questions are asked.")] = None,
     systems: Annotated[str, typer.Option(help="Names, with commas; 'help' lists them.")] = DEFAULT_SYSTEMS,
-    embed_model: Annotated[str, typer.Option(help="A model, or 'scratch': trained now on --train-split.")] = SCRATCH,
+    embed_model: Annotated[str, typer.Option(help="A model, or 'scratch': trained now on --train-data.")] = SCRATCH,
     rerank_model: Annotated[str, typer.Option(help="A cross-encoder, or 'scratch': trained now.")] = SCRATCH,
-    train_split: Annotated[str | None, typer.Option(help="What 'scratch' trains on: by default tune or train.")] = None,
+    train_data: Annotated[
+        str | None, typer.Option(help="What 'scratch' trains on, and a hybrid is fitted on: by default --data.")
+    ] = None,
+    train_split: Annotated[str | None, typer.Option(help="The split of it: by default tune or train.")] = None,
     candidates: Annotated[int, typer.Option(help="How many candidates each system finds and a reranker reads.")] = 30,
     limit: Annotated[int | None, typer.Option(help="Ask only the first so many questions.")] = None,
     work: Annotated[Path | None, typer.Option(help="Keep trained models here, and use those that are there.")] = None,
@@ -49,7 +52,7 @@ def evaluate(
     check_names(names)
     dataset = load_dataset(data, split)
     with tempfile.TemporaryDirectory() as temporary:
-        scratch = ScratchModels(data, dataset, train_split, work or Path(temporary) / "models", seed)
+        scratch = ScratchModels(train_data or data, dataset, train_split, work or Path(temporary) / "models", seed)
         parts = SystemParts(
             dataset_nodes(dataset),
             Path(temporary) / "indexes",

@@ -1,24 +1,30 @@
-"""The models of an evaluation: loaded by name, or trained from nothing on another split of the same data."""
+"""What an evaluation learns beforehand from other questions: models from nothing, and the weights of a hybrid."""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from llama_index.core.base.embeddings.base import BaseEmbedding
+
 from llama_index_ko_rerank.cli.screen import errors
-from llama_index_ko_rerank.data import RetrievalDataset, available_splits, load_dataset
+from llama_index_ko_rerank.data import RetrievalDataset, available_splits, dataset_nodes, load_dataset
 from llama_index_ko_rerank.embed import KoreanEmbedding
 from llama_index_ko_rerank.errors import SplitLeak, UnknownDataset
-from llama_index_ko_rerank.evaluate.systems import TOP_N
+from llama_index_ko_rerank.evaluate.systems import TOP_N, SystemParts
 from llama_index_ko_rerank.rerank.postprocessor import CrossEncoderNodePostprocessor
 from llama_index_ko_rerank.train import train_bi_encoder, train_cross_encoder
+from llama_index_ko_rerank.train.fusion_weights import fit_weights, held_out_parts
 from llama_index_ko_rerank.train.scratch import untrained_twin
 
 RERANKER_STEPS = 400
 """Steps that a cross-encoder from nothing gets for a comparison: some three minutes on 2 cores."""
 _TRAINING_SPLITS = ("tune", "train")
+_PARTS = 10
 
 
 def untrained_embedding(trained: str | Path, folder: Path, seed: int) -> Path:
@@ -34,9 +40,10 @@ class ScratchModels:
     """Where models come from for one measured data set.
 
     Attributes:
-        spec: The data set.
+        spec: The data set to train on: the measured one, as a rule.
         measured: What is measured; nothing trained here may share its questions' contexts.
-        train_split: The split to train on; ``tune`` or ``train`` where None.
+        train_split: The split to train on; ``tune`` or ``train`` where None. The questions on a tenth of its passages
+            are held out: a model's best step is chosen by them, and the weights of a hybrid are fitted on them.
         folder: Trained models are kept here, used again where they are there, and finished where they are not.
         seed: Of the training.
     """
@@ -52,6 +59,8 @@ class ScratchModels:
         models: dict[str, Any] = {}
         if any("dense" in name or "hybrid" in name or "rrf" in name for name in names):
             models["embed_model"] = KoreanEmbedding(self._embedding() if embed_model == "scratch" else embed_model)
+        if "hybrid-fitted" in names:
+            models["fitted_weights"] = self._fitted_weights(models["embed_model"])
         if "dense-base" in names:
             models["base_embed_model"] = KoreanEmbedding(untrained_embedding(self._embedding(), self.folder, self.seed))
         if any(name.endswith("+rerank") for name in names):
@@ -68,11 +77,12 @@ class ScratchModels:
     def _trained(self, name: str, train: Any, *, max_steps: int | None) -> str:
         folder = self.folder / name
         if not (folder / "config.json").exists() and not (folder / "modules.json").exists():
-            dataset = self._training_data()
-            errors.print(f"training the {name} from scratch on {self.spec} {dataset.split} …", highlight=False)
+            learning, held_out = self._training_data
+            errors.print(f"training the {name} from scratch on {self.spec} {learning.split} …", highlight=False)
             train(
-                dataset,
+                learning,
                 folder,
+                validation=held_out,
                 seed=self.seed,
                 max_steps=max_steps,
                 resume=folder.exists(),
@@ -80,7 +90,15 @@ class ScratchModels:
             )
         return str(folder)
 
-    def _training_data(self) -> RetrievalDataset:
+    def _fitted_weights(self, embed_model: BaseEmbedding) -> dict[str, float]:
+        _, held_out = self._training_data
+        errors.print(f"fitting a hybrid on {len(held_out.questions)} questions of {held_out.name} …", highlight=False)
+        with tempfile.TemporaryDirectory() as folder:
+            parts = SystemParts(dataset_nodes(held_out), Path(folder), embed_model=embed_model)
+            return fit_weights({"lexical": parts.lexical, "dense": parts.dense}, held_out, seed=self.seed).weights
+
+    @cached_property
+    def _training_data(self) -> tuple[RetrievalDataset, RetrievalDataset]:
         splits = available_splits(self.spec)
         split = self.train_split or next((split for split in _TRAINING_SPLITS if split in splits), None)
         if split is None:
@@ -96,4 +114,9 @@ class ScratchModels:
                 f"{len(shared)} contexts of the measured questions are also in the training split {split!r}; "
                 "measure another split, or pass models that were trained elsewhere"
             )
-        return dataset
+        held_out = held_out_parts(dataset.questions, _PARTS, self.seed)[0]
+        chosen = list(zip(dataset.questions, held_out.tolist(), strict=True))
+        return (
+            replace(dataset, questions=tuple(question for question, is_held_out in chosen if not is_held_out)),
+            replace(dataset, questions=tuple(question for question, is_held_out in chosen if is_held_out)),
+        )

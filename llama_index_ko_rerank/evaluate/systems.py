@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +34,7 @@ class SystemParts:
         embed_model: Of the systems with ``dense`` and ``hybrid`` in their names.
         base_embed_model: Of ``dense-base``: the model before it was trained.
         reranker: Of the systems that end in ``+rerank``.
+        fitted_weights: Of ``hybrid-fitted``: how much ``lexical`` and ``dense`` count, fitted on other questions.
         candidates: How many candidates a hybrid hands to a reranker.
     """
 
@@ -42,6 +43,7 @@ class SystemParts:
     embed_model: BaseEmbedding | None = None
     base_embed_model: BaseEmbedding | None = None
     reranker: BaseNodePostprocessor | None = None
+    fitted_weights: Mapping[str, float] | None = None
     candidates: int = 30
 
     @cached_property
@@ -93,6 +95,13 @@ def _hybrid(parts: SystemParts) -> BaseRetriever:
     return HybridRetriever.of(parts.lexical, parts.dense, similarity_top_k=parts.candidates)
 
 
+def _fitted_hybrid(parts: SystemParts) -> BaseRetriever:
+    if parts.fitted_weights is None:
+        raise InvalidSetting("the system 'hybrid-fitted' needs weights fitted on other questions, and none were given")
+    weights = dict(parts.fitted_weights)
+    return HybridRetriever.of(parts.lexical, parts.dense, similarity_top_k=parts.candidates, weights=weights)
+
+
 def _ranker(parts: SystemParts) -> LearningToRankPostprocessor:
     return LearningToRankPostprocessor.for_index(parts.lexical.lexical_index, top_n=TOP_N)
 
@@ -128,6 +137,10 @@ SYSTEMS: dict[str, tuple[str, Callable[[SystemParts], SearchSystem]]] = {
     ),
     "rrf-equal": ("bm25 and dense by reciprocal rank fusion of equal weights", _equal_rrf),
     "hybrid": ("lexical and dense, convex, default weights", lambda parts: SearchSystem(_hybrid(parts))),
+    "hybrid-fitted": (
+        "lexical and dense, convex, weights fitted on held-out questions of the training split",
+        lambda parts: SearchSystem(_fitted_hybrid(parts)),
+    ),
     "hybrid+ltr": (
         "the hybrid, reordered by the ranker that ships",
         lambda parts: SearchSystem(_hybrid(parts), [_ranker(parts)]),

@@ -25,13 +25,14 @@ from llama_index_ko_rerank.retrieve.fusion import (
 from llama_index_ko_rerank.text.normalize import check_query
 
 Fusion = Literal["convex", "rrf"]
-DEFAULT_WEIGHTS: dict[str, float] = {"lexical": 0.9, "dense": 0.1}
+DEFAULT_WEIGHTS: dict[str, float] = {"lexical": 0.95, "dense": 0.05}
 """What Korean lexical search and an embedding weigh where nothing was fitted.
 
 So small a share of the embedding decides where the words leave passages nearly equal or find none, and does no harm
-where the embedding is weak: with an untrained one (Hit@1 .606 alone) the hybrid finds .925 first on the `tune` half of
-KorQuAD, lexical search alone .923; at 0.2 it would be .916, at 0.5 .819. A strong embedding deserves more: fit the
-weights.
+where the embedding is weak. With a static embedding trained on the other half of the questions (Hit@1 .581 alone) the
+hybrid finds .934 first on KorQuAD `tune`, as lexical search alone does; at 0.1 it would be .933, at 0.2 .926, at 0.5
+.840. On the sample's `train` split it finds .664 first, lexical search alone .659. A strong embedding deserves more:
+fit the weights.
 """
 _FUSIONS = ("convex", "rrf")
 

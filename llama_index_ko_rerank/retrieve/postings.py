@@ -27,12 +27,13 @@ class BM25Settings:
     Raises:
         InvalidSetting: A constant is out of its range.
 
-    The defaults are Anserini's. On the `tune` half of KorQuAD they find the passage first for .9095 (morphemes) and
-    .9110 (bigrams) of the questions, bm25s's 1.5 and 0.75 for .9008 and .9026.
+    A repeat tells less in Korean passages of a few sentences than the usual constants assume. Both views together find
+    the passage first for .934 of the questions of KorQuAD `tune` with the defaults, .926 with Anserini's 0.9 and 0.4;
+    for .828 against .771 of questions made from 10,000 statutes and .789 against .755 from technical documentation.
     """
 
-    k1: float = 0.9
-    b: float = 0.4
+    k1: float = 0.5
+    b: float = 0.75
 
     def __post_init__(self) -> None:
         if not 0 <= self.k1 < math.inf:

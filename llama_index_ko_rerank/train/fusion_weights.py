@@ -19,6 +19,7 @@ from llama_index_ko_rerank.retrieve.hybrid import Fusion, HybridRetriever
 
 _STEPS = 20
 _RRF_K = 60
+_STANDARD_ERRORS = 1.96  # on each side of a 95 % interval
 METRICS = ("hit@1", "mrr@10", "ndcg@10")
 
 
@@ -33,7 +34,7 @@ class FittedWeights:
         metric: What was maximised.
         best_leg: The leg that is best alone.
         gain: The metric of the fitted hybrid less that of the best leg, over held-out questions, with a 95 % interval.
-        dropped: The legs of weight 0. Where the hybrid gained nothing, all legs but the best.
+        dropped: The legs of weight 0. Where the hybrid did not gain for certain, all legs but the best.
         questions: How many questions there were.
     """
 
@@ -72,7 +73,9 @@ def fit_weights(
     Every leg is asked every question once. Weights come from a grid (steps of 1/20 for two legs; for more, one leg at a
     time against the others until nothing changes). Of equal weights those with the most on the best leg are taken. The
     gain is measured by cross-validation over passages: the questions on one passage are all fitted on or all held out.
-    Where the hybrid gains nothing on held-out questions, the best leg gets all the weight.
+    Where the gain on held-out questions is not above its standard error, the best leg gets all the weight: a few dozen
+    questions cannot tell a small gain from luck. Source: the one-standard-error rule of Breiman et al.,
+    "Classification and Regression Trees", 1984.
 
     Args:
         legs: The retrievers by name; each as deep as it will be in use.
@@ -103,7 +106,8 @@ def fit_weights(
         held_out[part] = questions.values(weights)[part]
     gain = paired_difference(held_out, alone[best], seed=seed)
     everything = np.ones(len(dev_set.questions), bool)
-    fitted = _search(questions, everything, best) if gain.value > 0 else singles[best]
+    standard_error = (gain.high - gain.low) / (2 * _STANDARD_ERRORS)
+    fitted = _search(questions, everything, best) if gain.value > standard_error else singles[best]
     names = list(legs)
     return FittedWeights(
         weights={name: round(float(weight), 4) for name, weight in zip(names, fitted, strict=True)},

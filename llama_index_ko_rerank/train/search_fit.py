@@ -56,7 +56,7 @@ def fit_search(
 ) -> FittedSearch:
     """Fit fusion and ranker on questions whose passages are known, and keep a part only if it helps.
 
-    All gains come from cross-validation over passages. The fusion stays where it gains anything over the best leg. The
+    All gains come from cross-validation over passages. The fusion stays where `fit_weights` finds that it gains. The
     ranker that ships, which was fitted on much more, stays where it does not lose; one fitted here replaces it only
     where its gain over it is certain, that is, where the 95 % interval is above 0.
 

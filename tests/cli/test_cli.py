@@ -93,6 +93,18 @@ def test_scratch_models_need_a_split_to_train_on(run, pairs_file):
     assert "--train-split" in error.replace("\n", " ")
 
 
+def test_a_hybrid_is_fitted_on_other_data_than_those_measured(run, pairs_file, static_model, tmp_path):
+    out = tmp_path / "report.json"
+    code, _, error = run(
+        "evaluate", "--data", f"pairs:{pairs_file}", "--split", "test", "--systems", "lexical,hybrid-fitted",
+        "--embed-model", static_model, "--train-data", "sample", "--json", out,
+    )  # fmt: skip
+    assert code == 0, error
+    assert "questions of sample" in error
+    systems = json.loads(out.read_text(encoding="utf-8"))["systems"]
+    assert systems["hybrid-fitted"]["hit@1"]["value"] == systems["lexical"]["hit@1"]["value"] == 1.0
+
+
 def test_an_indexed_data_set_is_searched(run, pairs_file, static_model, tmp_path):
     collection = tmp_path / "모음"
     code, printed, error = run("index", collection, "--data", f"pairs:{pairs_file}", "--embed-model", static_model)

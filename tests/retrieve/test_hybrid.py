@@ -240,10 +240,10 @@ def test_settings_that_make_no_sense_are_refused_on_construction(lexical, dense,
 
 def test_a_lexical_and_a_dense_leg_are_joined_with_weights_that_do_not_hurt(ask, lexical, dense):
     retriever = HybridRetriever.of(lexical, dense, similarity_top_k=3)
-    assert retriever.weights == DEFAULT_WEIGHTS == {"lexical": 0.9, "dense": 0.1}
+    assert retriever.weights == DEFAULT_WEIGHTS == {"lexical": 0.95, "dense": 0.05}
     results = ask(retriever)
     assert [result.node.node_id for result in results] == ["a", "b", "c"]
-    assert scores_of(results) == pytest.approx({"a": 0.9, "b": 0.45, "c": 0.1})
+    assert scores_of(results) == pytest.approx({"a": 0.95, "b": 0.475, "c": 0.05})
 
 
 def test_joined_legs_take_every_other_setting(lexical, dense):

@@ -17,18 +17,20 @@ DATASET = RetrievalDataset(
 
 
 class Oracle(BaseRetriever):
-    """Finds the passage with the number of the question where `knows` says so, and its neighbour otherwise."""
+    """Finds the passage with the number of the question where `knows` says so, and its neighbour otherwise.
 
-    def __init__(self, knows, confident: float = 1.0) -> None:
+    How far the first stands above the second is `gap` of the number: 1.0 where it knows and 0.1 where not, if not given.
+    """
+
+    def __init__(self, knows, gap=None) -> None:
         self.knows = knows
-        self.confident = confident
+        self.gap = gap or (lambda number: 1.0 if knows(number) else 0.1)
         super().__init__()
 
     def _retrieve(self, query_bundle):
         number = int(query_bundle.query_str)
         order = [number, (number + 1) % 40] if self.knows(number) else [(number + 1) % 40, number]
-        gap = self.confident if self.knows(number) else 0.1
-        scores = [1.0, 1.0 - gap]
+        scores = [1.0, 1.0 - self.gap(number)]
         found = zip([*order, (number + 7) % 40], [*scores, 0.0], strict=True)
         return [NodeWithScore(node=TextNode(id_=f"p{place}", text=""), score=score) for place, score in found]
 
@@ -46,6 +48,19 @@ def test_a_leg_that_knows_nothing_is_dropped():
     assert fitted.best_leg == "good"
     assert fitted.weights == {"good": 1.0, "ignorant": 0.0}
     assert fitted.dropped == ("ignorant",)
+
+
+@pytest.mark.parametrize(("losses", "is_kept"), [((20, 25), False), ((), True)])
+def test_a_gain_within_its_standard_error_is_taken_for_luck(losses, is_kept):
+    wins = (0, 10, 15, 30)
+    close = {*wins, *losses}
+    legs = {
+        "good": Oracle(lambda n: n not in wins, gap=lambda n: 0.1 if n in close else 1.0),
+        "lucky": Oracle(lambda n: n in wins, gap=lambda n: 1.0 if n in close else 0.1),
+    }
+    fitted = fit_weights(legs, DATASET)
+    assert fitted.gain.value > 0
+    assert (fitted.weights["lucky"] > 0) == is_kept
 
 
 def test_the_fitted_hybrid_gives_the_fitted_value():
