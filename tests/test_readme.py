@@ -51,3 +51,11 @@ def test_importing_the_package_loads_no_model_library_and_is_quick():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_tables_say_what_the_files_of_the_benchmarks_hold():
+    done = subprocess.run(
+        [sys.executable, ROOT / "benchmarks" / "readme_tables.py", "--check"],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from llama_index.core import VectorStoreIndex
@@ -17,6 +18,7 @@ from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.schema import NodeWithScore, QueryBundle
 from llama_index_instrumentation import get_dispatcher
 
+from llama_index_ko_rerank.answer.collection import open_collection
 from llama_index_ko_rerank.answer.extractive import ExtractiveSynthesizer
 from llama_index_ko_rerank.answer.extracts import SentenceScorer
 from llama_index_ko_rerank.answer.generative import NumberedSourcesSynthesizer
@@ -100,7 +102,7 @@ class KoreanQueryEngine(RetrieverQueryEngine):
 
 
 def build_query_engine(
-    index_or_retriever: VectorStoreIndex | BaseRetriever,
+    source: VectorStoreIndex | BaseRetriever | str | Path,
     *,
     reranker: BaseNodePostprocessor | None = None,
     llm: LLM | None = None,
@@ -117,10 +119,12 @@ def build_query_engine(
     Without one the answer is made of sentences copied from the sources. ``Settings.llm`` is never used.
 
     Args:
-        index_or_retriever: Where candidates come from.
-        reranker: Reorders the candidates and may drop some; any LlamaIndex node postprocessor.
+        source: Where candidates come from: an index, a retriever, or the folder of a collection that `ko-rerank index`,
+            `fit` or `demo` made, with the weights and the reranker that the collection remembers.
+        reranker: Reorders the candidates and may drop some; any LlamaIndex node postprocessor. The collection's where
+            None.
         llm: Writes the answer; None copies sentences.
-        similarity_top_k: How many candidates an index gives; a retriever has a number of its own.
+        similarity_top_k: How many candidates an index or a collection gives; a retriever has a number of its own.
         top_n: How many nodes an answer is made from at most.
         sentences: How many sentences an answer has at most where there is no LLM.
         scorer: Scores those sentences in place of their overlap with the question.
@@ -131,16 +135,22 @@ def build_query_engine(
         The engine; number n in an answer is ``response.source_nodes[n - 1]``.
 
     Raises:
-        InvalidSetting: A number is under 1, or `index_or_retriever` is neither an index nor a retriever.
+        InvalidSetting: A number is under 1, or `source` is none of the three.
+        IndexNotFound: The folder is no collection.
+        ModelMismatch: Its index was built with another model than it remembers.
     """
     _at_least_one("similarity_top_k", similarity_top_k)
+    _at_least_one("top_n", top_n)
+    if isinstance(source, str | Path):
+        collection = open_collection(source, similarity_top_k=similarity_top_k, top_n=top_n, rerank=reranker is None)
+        source, reranker = collection.retriever, reranker or collection.reranker
     synthesizer: SourcedSynthesizer
     if llm is None:
         synthesizer = ExtractiveSynthesizer(sentences, scorer, streaming=streaming, callback_manager=callback_manager)
     else:
         synthesizer = NumberedSourcesSynthesizer(llm, streaming=streaming, callback_manager=callback_manager)
     return KoreanQueryEngine(
-        _retriever(index_or_retriever, similarity_top_k),
+        _retriever(source, similarity_top_k),
         synthesizer,
         node_postprocessors=[reranker] if reranker else [],
         top_n=top_n,
@@ -148,12 +158,14 @@ def build_query_engine(
     )
 
 
-def _retriever(index_or_retriever: VectorStoreIndex | BaseRetriever, similarity_top_k: int) -> BaseRetriever:
-    if isinstance(index_or_retriever, BaseRetriever):
-        return index_or_retriever
-    if isinstance(index_or_retriever, VectorStoreIndex):
-        return index_or_retriever.as_retriever(similarity_top_k=similarity_top_k)
-    raise InvalidSetting(f"an engine needs a VectorStoreIndex or a retriever, not {type(index_or_retriever).__name__}")
+def _retriever(source: VectorStoreIndex | BaseRetriever, similarity_top_k: int) -> BaseRetriever:
+    if isinstance(source, BaseRetriever):
+        return source
+    if isinstance(source, VectorStoreIndex):
+        return source.as_retriever(similarity_top_k=similarity_top_k)
+    raise InvalidSetting(
+        f"an engine needs a VectorStoreIndex, a retriever or the folder of a collection, not {type(source).__name__}"
+    )
 
 
 def _normalized(query_bundle: QueryBundle) -> QueryBundle:

@@ -205,6 +205,6 @@ def test_numbers_under_one_are_refused(retriever, name):
         build_query_engine(retriever, **{name: 0})
 
 
-def test_what_is_no_index_and_no_retriever_is_refused():
-    with pytest.raises(InvalidSetting, match="not str"):
-        build_query_engine(LEAVE)
+def test_what_is_no_index_no_retriever_and_no_folder_is_refused():
+    with pytest.raises(InvalidSetting, match="not list"):
+        build_query_engine([LEAVE])

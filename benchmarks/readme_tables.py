@@ -1,0 +1,143 @@
+"""Write the tables of both READMEs from the JSON files of this folder.
+
+    python benchmarks/readme_tables.py [--check]
+
+A table stands between ``<!-- table NAME -->`` and ``<!-- end -->``. With --check nothing is written, and the exit
+status is 1 where a README does not say what the files say.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from llama_index_ko_rerank.evaluate.rendering import markdown_table
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks"
+READMES = {"en": "README.md", "ko": "README.ko.md"}
+TABLE = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+Row = tuple[str, ...]
+
+QUALITY = (
+    ("stock-bm25", "LlamaIndex's `BM25Retriever`", "LlamaIndex의 `BM25Retriever`"),
+    ("bm25", "BM25, Kiwi morphemes", "BM25, Kiwi 형태소"),
+    ("bigram", "BM25, character bigrams", "BM25, 글자 바이그램"),
+    ("lexical", "both lexical views", "두 어휘 관점"),
+    ("lexical+ltr", "**both views + ranker**", "**두 관점 + 랭커**"),
+    ("dense-base", "static embedding, untrained", "정적 임베딩, 학습 전"),
+    ("dense", "static embedding, trained from nothing", "정적 임베딩, 처음부터 학습"),
+    ("rrf-equal", "BM25 and embedding, equal-weight RRF", "BM25와 임베딩, 같은 가중치 RRF"),
+    ("hybrid", "hybrid (both views and embedding)", "하이브리드(두 관점과 임베딩)"),
+    ("hybrid-fitted", "hybrid, fitted weights", "하이브리드, 맞춘 가중치"),
+    ("hybrid+ltr", "hybrid + ranker", "하이브리드 + 랭커"),
+    ("hybrid+rerank", "hybrid + cross-encoder from scratch", "하이브리드 + 처음부터 학습한 교차 인코더"),
+)
+CARRIED = ("stock-bm25", "lexical", "lexical+ltr", "dense", "hybrid", "hybrid-fitted")
+OTHER_DATA = (("sample-validation", "sample", "예제"), ("statutes", "statutes", "법령"))
+
+
+def quality(language: str) -> str:
+    """Show KorQuAD `test`: the file of the lexical systems, and for those that it lacks the file with all models."""
+    systems = {**_result("quality/korquad-test")["systems"], **_result("quality/korquad-test-lexical")["systems"]}
+    rows = [(_label(entry, language), *_measures(systems[entry[0]])) for entry in QUALITY]
+    return markdown_table([_word("system", language), *_MEASURES, _word("ms a question", language)], rows)
+
+
+def carried(language: str) -> str:
+    """Show the collections that nothing was fitted on."""
+    labels = {entry[0]: entry for entry in QUALITY}
+    rows: list[Row] = []
+    for name, *names in OTHER_DATA:
+        report = _result(f"quality/{name}")
+        data = f"{names[language == 'ko']}: n = {report['questions']}, {report['passages']:,}"
+        rows += [(data, _label(labels[key], language), *_measures(report["systems"][key])) for key in CARRIED]
+    header = [_word("questions, passages", language), _word("system", language)]
+    return markdown_table([*header, *_MEASURES, _word("ms a question", language)], rows)
+
+
+def speed(language: str) -> str:
+    """Show milliseconds a question by size of the collection."""
+    rows = [
+        (
+            f"{collection['passages']:,}",
+            system,
+            f"{figures['build_s']:,.0f}",
+            f"{figures['p50_ms']:.2f}",
+            f"{figures['p95_ms']:.2f}",
+        )
+        for collection in _result("speed/lexical")["collections"]
+        for system, figures in collection["systems"].items()
+    ]
+    header = [_word("passages", language), _word("system", language), _word("build, s", language)]
+    return markdown_table([*header, "p50 ms", "p95 ms"], rows)
+
+
+TABLES: dict[str, Callable[[str], str]] = {"quality": quality, "carried": carried, "speed": speed}
+
+_MEASURES = ("Hit@1", "Hit@10", "MRR@10", "nDCG@10")
+_KOREAN = {
+    "system": "시스템",
+    "ms a question": "질문당 ms",
+    "questions, passages": "질문, 단락",
+    "passages": "단락",
+    "build, s": "색인 s",
+}
+
+
+def main() -> int:
+    """Fill or check both READMEs."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true")
+    check = parser.parse_args().check
+    stale = []
+    for language, name in READMES.items():
+        text = (ROOT / name).read_text(encoding="utf-8")
+        filled = filled_in(text, language)
+        if filled != text:
+            stale.append(name)
+            if not check:
+                (ROOT / name).write_text(filled, encoding="utf-8")
+    if stale and check:
+        print(f"{', '.join(stale)}: other figures than the files of benchmarks/ hold; run this without --check")
+    return int(bool(stale) and check)
+
+
+def filled_in(text: str, language: str) -> str:
+    """Put every table into a text."""
+    return TABLE.sub(lambda found: f"{found[1]}{TABLES[found[2]](language)}\n{found[3]}", text)
+
+
+def _result(name: str) -> Any:
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def _measures(figures: dict[str, Any]) -> Row:
+    """Show the measures with the intervals of the first and the third, and the median latency."""
+    cells = []
+    for name in _MEASURES:
+        measure = figures[name.lower()]
+        interval = f" [{_share(measure['low'])}, {_share(measure['high'])}]" if name in ("Hit@1", "MRR@10") else ""
+        cells.append(_share(measure["value"]) + interval)
+    return (*cells, f"{figures['latency_ms']['total']['p50']:.1f}")
+
+
+def _share(value: float) -> str:
+    return f"{value:.3f}".removeprefix("0")
+
+
+def _label(entry: tuple[str, str, str], language: str) -> str:
+    return entry[2] if language == "ko" else entry[1]
+
+
+def _word(word: str, language: str) -> str:
+    return _KOREAN[word] if language == "ko" else word
+
+
+if __name__ == "__main__":
+    sys.exit(main())
