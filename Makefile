@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTHON ?= python3
 
-.PHONY: demo test test-slow check bench
+.PHONY: demo test test-slow check bench bench-rerank bench-store
 
 demo: $(READY)
 	$(BIN)/ko-rerank demo
@@ -24,6 +24,13 @@ check: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/lexical_speed.py
+
+bench-rerank: $(READY)
+	$(BIN)/python benchmarks/rerank_speed.py
+
+bench-store: $(READY)
+	$(BIN)/python benchmarks/store_crash.py
+	$(BIN)/python benchmarks/store_scale.py
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -12,6 +12,7 @@ Every error of this package is a `KoRerankError`, and each leaf is also the buil
     │   ├── UnknownDataset (ValueError)       a data set spec or split that does not exist
     │   ├── DatasetUnavailable (OSError)      a file that is missing, or a hub out of reach
     │   ├── MalformedData (ValueError)        a file, row or field that cannot be read; names all three
+    │   ├── UnreadableDocument (ValueError)   a file whose text cannot be read; says why
     │   ├── EmptyCorpus (ValueError)          nothing to index, search or train on
     │   └── SplitLeak (ValueError)            one context in both training and validation
     ├── ModelError
@@ -21,11 +22,16 @@ Every error of this package is a `KoRerankError`, and each leaf is also the buil
         ├── IndexNotFound (FileNotFoundError) no index in that folder
         ├── IndexExists (FileExistsError)     an index is already there
         ├── DamagedIndex (OSError)            the table of an index cannot be read
+        ├── IndexBusy (TimeoutError)          another process or thread is writing the index
+        ├── IndexReadOnly (PermissionError)   a change of an index in a folder that cannot be written
+        ├── IndexTooNew (ValueError)          an index that a newer release made
+        ├── DiskFull (OSError)                no room for a change; what was there still is
         ├── ModelMismatch (ValueError)        an index opened with another embedding model or tokenizer
         ├── DimensionMismatch (ValueError)    a vector of another length than the index holds
         ├── InvalidVector (ValueError)        NaN, infinite or zero vectors, or none at all
         ├── InvalidNode (ValueError)          metadata that JSON cannot hold, or a node of an unknown kind
         ├── DuplicateNodeId (ValueError)      one id twice
+        ├── InvalidFilter (TypeError)         a metadata filter whose value its operator or the metadata do not fit
         └── UnsupportedQuery (NotImplementedError)  a filter or query mode that the store does not have
 """
 
@@ -75,6 +81,10 @@ class MalformedData(DataError, ValueError):
     """A data file is not in the layout that its spec names; the message gives file, row and field."""
 
 
+class UnreadableDocument(DataError, ValueError):
+    """The text of a document cannot be read, or must not be; the message gives the reason."""
+
+
 class EmptyCorpus(DataError, ValueError):
     """There is nothing to index, search or train on."""
 
@@ -111,6 +121,22 @@ class DamagedIndex(StoreError, OSError):
     """The table of an index cannot be read."""
 
 
+class IndexBusy(StoreError, TimeoutError):
+    """Another process or thread is writing the index, and did not finish while this one waited."""
+
+
+class IndexReadOnly(StoreError, PermissionError):
+    """An index was to be made or changed in a folder that this process cannot write."""
+
+
+class IndexTooNew(StoreError, ValueError):
+    """A newer release of this package made the index."""
+
+
+class DiskFull(StoreError, OSError):
+    """There is no room for a change of an index; nothing of the change was kept."""
+
+
 class ModelMismatch(StoreError, ValueError):
     """An index was opened with another embedding model or tokenizer than it was built with."""
 
@@ -129,6 +155,10 @@ class InvalidNode(StoreError, ValueError):
 
 class DuplicateNodeId(StoreError, ValueError):
     """One node id was given twice."""
+
+
+class InvalidFilter(StoreError, TypeError):
+    """The value of a metadata filter fits neither its operator nor the metadata that it meets."""
 
 
 class UnsupportedQuery(StoreError, NotImplementedError):

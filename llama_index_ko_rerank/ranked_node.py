@@ -14,13 +14,19 @@ class LegHit(BaseModel):
 
 
 class RankedNode(NodeWithScore):
-    """A node with its score and, in `legs`, the rank and score that each leg gave it.
+    """A node with its score and what the search said of it beside: the ranks of its legs, and where it matched.
 
-    The legs stand beside the node and not in its metadata, so that neither the LLM's text nor `node.hash` sees them.
-    A leg that did not find the node is not in `legs`.
+    These stand beside the node and not in its metadata, so that neither the LLM's text nor `node.hash` sees them.
+
+    Attributes:
+        legs: The rank and score that each leg gave the node; a leg that did not find it is not there.
+        window: Where a reranker read only a stretch of a long text, or found its best one: the offsets of the first
+            character and after the last in ``node.get_content(metadata_mode=MetadataMode.NONE)``, for citations. None
+            where it read all of it, or where no reranker did.
     """
 
     legs: dict[str, LegHit] = Field(default_factory=dict)
+    window: tuple[int, int] | None = None
 
     @classmethod
     def class_name(cls) -> str:

@@ -35,12 +35,14 @@ class CollectionSettings:
         weights: How much the legs ``lexical`` and ``dense`` count, as `ko-rerank fit` found; the defaults where None.
         ranker: ``default`` for the ranker that ships, the name of a file of fitted weights in the collection, or None.
             Where there is also a cross-encoder, the cross-encoder reorders and the ranker is not asked.
+        blend: The share of the first stage in the cross-encoder's scores, 0-1.
     """
 
     embed_model: str
     rerank_model: str | None = None
     weights: dict[str, float] | None = None
     ranker: str | None = DEFAULT
+    blend: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,11 @@ def index_folder(folder: str | Path) -> Path:
     return Path(folder) / _INDEX
 
 
+def lexical_folder(folder: str | Path) -> Path:
+    """Return where the lexical snapshot of a collection lies."""
+    return Path(folder) / _LEXICAL
+
+
 def write_settings(folder: str | Path, settings: CollectionSettings) -> None:
     """Write what a collection remembers; folders inside it are kept relative, so that it can be moved."""
     folder = Path(folder).absolute()
@@ -76,6 +83,7 @@ def write_settings(folder: str | Path, settings: CollectionSettings) -> None:
         "rerank_model": settings.rerank_model and _relative(settings.rerank_model, folder),
         "weights": settings.weights,
         "ranker": settings.ranker,
+        "blend": settings.blend,
     }
     write_json_file(folder / _SETTINGS, content)
 
@@ -91,7 +99,7 @@ def read_settings(folder: str | Path) -> CollectionSettings:
     try:
         content = json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))
         embed_model, rerank_model = content["embed_model"], content["rerank_model"]
-        weights, ranker = content["weights"], content["ranker"]
+        weights, ranker, blend = content["weights"], content["ranker"], float(content.get("blend", 0.0))
     except FileNotFoundError as problem:
         raise IndexNotFound(
             f"{str(folder)!r} holds no {_SETTINGS}; make a collection there with `ko-rerank index {folder}`"
@@ -99,7 +107,7 @@ def read_settings(folder: str | Path) -> CollectionSettings:
     except (ValueError, KeyError, TypeError) as problem:
         raise DamagedIndex(f"{_SETTINGS} in {str(folder)!r} cannot be read: {problem}") from problem
     return CollectionSettings(
-        _found(embed_model, folder), rerank_model and _found(rerank_model, folder), weights, ranker
+        _found(embed_model, folder), rerank_model and _found(rerank_model, folder), weights, ranker, blend
     )
 
 
@@ -120,15 +128,14 @@ def open_collection(
     """
     settings = read_settings(folder)
     index = open_index(index_folder(folder), embed_model=KoreanEmbedding(settings.embed_model))
-    snapshot = Path(folder) / _LEXICAL
-    lexical = KoreanBM25Retriever.from_index(index, similarity_top_k=similarity_top_k, snapshot=snapshot)
+    lexical = KoreanBM25Retriever.from_index(index, similarity_top_k=similarity_top_k, snapshot=lexical_folder(folder))
     dense = index.as_retriever(similarity_top_k=similarity_top_k)
     retriever = HybridRetriever.of(
         lexical, dense, similarity_top_k=similarity_top_k, weights=settings.weights or DEFAULT_WEIGHTS
     )
     reranker: BaseNodePostprocessor | None = None
     if rerank and settings.rerank_model:
-        reranker = CrossEncoderNodePostprocessor(settings.rerank_model, top_n=top_n)
+        reranker = CrossEncoderNodePostprocessor(settings.rerank_model, top_n=top_n, blend=settings.blend)
     elif rerank and settings.ranker:
         weights = DEFAULT if settings.ranker == DEFAULT else str(Path(folder) / settings.ranker)
         reranker = LearningToRankPostprocessor.for_index(lexical.lexical_index, weights=weights, top_n=top_n)

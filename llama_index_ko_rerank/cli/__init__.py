@@ -8,6 +8,7 @@ import typer
 
 from llama_index_ko_rerank.cli import (
     demo,
+    doctor,
     evaluate,
     explain,
     fit,
@@ -29,6 +30,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("train")(train.train)
 app.command("index")(index.index)
+app.command("doctor")(doctor.doctor)
 app.command("search")(search.search)
 app.command("explain")(explain.explain)
 app.command("fit")(fit.fit)

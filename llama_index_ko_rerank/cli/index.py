@@ -1,78 +1,164 @@
-"""`ko-rerank index`: make a collection that can be searched."""
+"""`ko-rerank index`: make a collection that can be searched, and keep it up to date."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llama_index_ko_rerank.cli.screen import configure, output
+from llama_index_ko_rerank.cli.index_report import reading, show_plan, show_report
+from llama_index_ko_rerank.cli.screen import configure, output, progress
 from llama_index_ko_rerank.cli.train import DATA
-from llama_index_ko_rerank.errors import DatasetUnavailable, EmptyCorpus, InvalidSetting, MalformedData
+from llama_index_ko_rerank.errors import IndexNotFound, InvalidSetting
 
 if TYPE_CHECKING:
-    from llama_index.core.schema import Document, TextNode
+    from llama_index_ko_rerank.answer.collection import CollectionSettings
+    from llama_index_ko_rerank.embed import KoreanEmbedding
 
-SUFFIXES = (".txt", ".md")
+_MAX_MB = 50
 
 
 def index(
     folder: Annotated[Path, typer.Argument(help="The folder of the collection.")],
-    embed_model: Annotated[str, typer.Option(help="A catalog name, a hub name, or the folder of an embedding model.")],
-    source: Annotated[list[Path] | None, typer.Option(help="Text or Markdown files, or folders of them.")] = None,
+    embed_model: Annotated[
+        str | None,
+        typer.Option(help="A catalog name, a hub name, or a model's folder; a collection that is there knows its own."),
+    ] = None,
+    source: Annotated[
+        list[Path] | None,
+        typer.Option(help="Files (txt, md, html, pdf, docx, hwpx), or folders of them; only changes are indexed."),
+    ] = None,
     data: Annotated[str | None, typer.Option(help=f"The passages of a data set: {DATA}.")] = None,
     rerank_model: Annotated[str | None, typer.Option(help="A cross-encoder to reorder what is found.")] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace a collection that is there.")] = False,
+    prune: Annotated[
+        bool, typer.Option(help="Where a source is missing or empty, take out what was indexed of it.")
+    ] = False,
+    max_mb: Annotated[int, typer.Option(help="The largest file that is read, in MB.", min=1)] = _MAX_MB,
+    dry_run: Annotated[bool, typer.Option(help="Only say what would be done.")] = False,
 ) -> None:
-    """Index files or a data set into FOLDER, for `ko-rerank search` and `open_collection`."""
+    """Index files or a data set into FOLDER, for `ko-rerank search` and `open_collection`.
+
+    Files that are indexed already and have not changed cost nothing; documents whose files are gone are taken out. The
+    exit code is 1 where not a single file could be read; files that could not are listed with the reasons.
+    """
     configure()
     if bool(source) == bool(data):
         raise InvalidSetting("name what to index: either --source with files or folders, or --data with a data set")
+    if source:
+        _index_files(
+            folder,
+            source,
+            embed_model=embed_model,
+            rerank_model=rerank_model,
+            overwrite=overwrite,
+            prune=prune,
+            max_mb=max_mb,
+            dry_run=dry_run,
+        )
+    elif dry_run or prune:
+        raise InvalidSetting("--dry-run and --prune go with --source; a data set is indexed as a whole")
+    else:
+        _index_dataset(folder, data or "", embed_model=embed_model, rerank_model=rerank_model, overwrite=overwrite)
+
+
+def _index_files(
+    folder: Path,
+    sources: list[Path],
+    *,
+    embed_model: str | None,
+    rerank_model: str | None,
+    overwrite: bool,
+    prune: bool,
+    max_mb: int,
+    dry_run: bool,
+) -> None:
+    from llama_index_ko_rerank.answer.collection import index_folder, write_settings
+    from llama_index_ko_rerank.store.sync import run_sync, start_index
+    from llama_index_ko_rerank.store.sync_plan import check_sources, plan_sync
+
+    check_sources(sources, prune=prune)
+    settings = _settings(folder, embed_model, rerank_model, overwrite=overwrite)
+    model = _load(settings.embed_model)
+    place = index_folder(folder)
+    with progress("Comparing") as compare:
+        plan = plan_sync(
+            place,
+            sources,
+            embed_model=model,
+            leave_out=folder,
+            max_mb=max_mb,
+            prune=prune,
+            start_over=overwrite,
+            on_progress=compare,
+        )
+    if dry_run:
+        show_plan(plan)
+        return
+    if not plan.exists:
+        start_index(place, embed_model=model, overwrite=overwrite)
+    write_settings(folder, settings)
+    with reading(plan) as update:
+        report = run_sync(plan, embed_model=model, on_progress=update)
+    _bring_words_up_to_date(folder)
+    show_report(plan, report, folder)
+    if report.failed and not (report.added or report.changed or report.unchanged):
+        raise typer.Exit(1)
+
+
+def _index_dataset(
+    folder: Path, data: str, *, embed_model: str | None, rerank_model: str | None, overwrite: bool
+) -> None:
     from llama_index_ko_rerank.answer.collection import CollectionSettings, index_folder, write_settings
-    from llama_index_ko_rerank.embed import KoreanEmbedding
+    from llama_index_ko_rerank.data import dataset_nodes, load_dataset
     from llama_index_ko_rerank.store import DurableFaissVectorStore, build_index
 
-    items = _read_files(source) if source else _read_dataset(data or "")
-    model = KoreanEmbedding(embed_model)
+    if embed_model is None:
+        raise InvalidSetting("name the embedding model with --embed-model")
+    nodes = dataset_nodes(load_dataset(data))
     place = index_folder(folder)
-    build_index(items, place, embed_model=model, overwrite=overwrite, show_progress=output.is_terminal)
+    build_index(nodes, place, embed_model=_load(embed_model), overwrite=overwrite, show_progress=output.is_terminal)
     write_settings(folder, CollectionSettings(embed_model, rerank_model))
+    _bring_words_up_to_date(folder)
     with DurableFaissVectorStore(place, create=False) as store:
-        output.print(f"{store.count} passages of {len(items)} documents are in [bold]{folder}[/]")
+        output.print(f"{store.count} passages of {len(nodes)} documents are in [bold]{folder}[/]")
 
 
-def _read_dataset(data: str) -> list[TextNode]:
-    from llama_index_ko_rerank.data import dataset_nodes, load_dataset
+def _settings(
+    folder: Path, embed_model: str | None, rerank_model: str | None, *, overwrite: bool
+) -> CollectionSettings:
+    """Keep what a collection knows, as its fitted weights, and change what was named."""
+    from llama_index_ko_rerank.answer.collection import CollectionSettings, read_settings
 
-    return dataset_nodes(load_dataset(data))
+    try:
+        known = read_settings(folder)
+    except IndexNotFound:
+        if embed_model is None:
+            raise InvalidSetting(
+                f"there is no collection in {str(folder)!r} yet; name its embedding model with --embed-model"
+            ) from None
+        return CollectionSettings(embed_model, rerank_model)
+    if overwrite:
+        return CollectionSettings(embed_model or known.embed_model, rerank_model)
+    return replace(
+        known,
+        embed_model=embed_model or known.embed_model,
+        rerank_model=rerank_model or known.rerank_model,
+    )
 
 
-def _read_files(sources: list[Path]) -> list[Document]:
-    from llama_index.core.schema import Document
+def _load(embed_model: str) -> KoreanEmbedding:
+    from llama_index_ko_rerank.embed import KoreanEmbedding
 
-    documents = []
-    for path in _files(sources):
-        try:
-            text = path.read_text(encoding="utf-8-sig")
-        except UnicodeDecodeError as problem:
-            raise MalformedData(
-                f"{path} is not UTF-8 ({problem.reason} at byte {problem.start}); convert it"
-            ) from problem
-        metadata = {"file_name": path.name}
-        documents.append(Document(id_=str(path), text=text, metadata=metadata))
-    return documents
+    return KoreanEmbedding(embed_model)
 
 
-def _files(sources: list[Path]) -> list[Path]:
-    found: list[Path] = []
-    for source in sources:
-        if source.is_dir():
-            found += sorted(path for path in source.rglob("*") if path.suffix in SUFFIXES and path.is_file())
-        elif source.is_file():
-            found.append(source)
-        else:
-            raise DatasetUnavailable(f"there is no file or folder {str(source)!r}")
-    if not found:
-        raise EmptyCorpus(f"no {' or '.join(SUFFIXES)} file is in {', '.join(str(source) for source in sources)}")
-    return list(dict.fromkeys(found))
+def _bring_words_up_to_date(folder: Path) -> None:
+    from llama_index_ko_rerank.answer.collection import index_folder, lexical_folder
+    from llama_index_ko_rerank.retrieve.following import refresh_snapshot
+    from llama_index_ko_rerank.store import DurableFaissVectorStore
+
+    with DurableFaissVectorStore(index_folder(folder), create=False) as store, progress("Reading words") as update:
+        refresh_snapshot(store, lexical_folder(folder), on_progress=update)

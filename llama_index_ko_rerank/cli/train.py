@@ -12,8 +12,11 @@ from llama_index_ko_rerank.cli.screen import configure, errors, output
 
 if TYPE_CHECKING:
     from llama_index_ko_rerank.data import PairDataset, RetrievalDataset
+    from llama_index_ko_rerank.train.recipe import DataKind
 
 DATA = "sample, klue-mrc[:PATH], klue-sts[:PATH], squad:PATH or pairs:PATH"
+_RECIPE = "A recipe by name; by default the book's for the data. bi-encoder: book-mrc, strong, static, e5-mistral, "
+_RECIPE += "book-sts, sts; cross-encoder: book-rerank, strong, distil, classify."
 
 
 class ModelKind(StrEnum):
@@ -28,7 +31,7 @@ def train(
     data: Annotated[str, typer.Option(help=f"What to train on: {DATA}.")],
     out: Annotated[Path, typer.Option(help="The folder that the model is written to.")],
     base: Annotated[str, typer.Option(help="What to start from: a hub name, a folder, or 'scratch'.")] = "scratch",
-    recipe: Annotated[str | None, typer.Option(help="A recipe by name; by default the one that fits the data.")] = None,
+    recipe: Annotated[str | None, typer.Option(help=_RECIPE)] = None,
     split: Annotated[str | None, typer.Option(help="The split to train on; by default the training split.")] = None,
     validation_split: Annotated[
         str | None, typer.Option(help="The split to validate on; by default a tenth is held out.")
@@ -40,18 +43,56 @@ def train(
     seed: Annotated[int, typer.Option(help="The same seed gives the same weights on a CPU.")] = 42,
     resume: Annotated[bool, typer.Option(help="Go on from the last checkpoint in the folder.")] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace a model that is in the folder.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, time a few steps, write nothing.")
+    ] = False,
+    loss: Annotated[str | None, typer.Option(help="sts: cosent or cosine; strong reranker: lambda or listnet.")] = None,
+    negatives: Annotated[
+        int | None, typer.Option(help="strong, distil, e5-mistral: hard negatives a question.")
+    ] = None,
+    matryoshka_dims: Annotated[
+        str | None, typer.Option(help="Embeddings: lengths that vectors may be cut to, such as 256,128.")
+    ] = None,
+    space_loss: Annotated[float | None, typer.Option(help="Share of the questions that lose spaces, 0-1.")] = None,
+    judge: Annotated[
+        str | None, typer.Option(help="strong, e5-mistral: a cross-encoder to drop false negatives.")
+    ] = None,
+    teacher: Annotated[str | None, typer.Option(help="distil: the cross-encoder to learn from.")] = None,
+    embed_model: Annotated[str | None, typer.Option(help="Rerankers: an embedding model to mine beside BM25.")] = None,
+    instruction: Annotated[str | None, typer.Option(help="e5-mistral: what stands before each question.")] = None,
+    lora_rank: Annotated[int | None, typer.Option(help="e5-mistral: width of the adapters.")] = None,
+    merge_adapter: Annotated[
+        bool | None, typer.Option("--merge-adapter", help="e5-mistral: write the whole model, adapters added in.")
+    ] = None,
+    class_names: Annotated[
+        str | None, typer.Option(help="classify: names of the classes 0, 1, ..., by commas.")
+    ] = None,
 ) -> None:
     """Fit a model to your data: an embedding model (bi-encoder) or a reranker (cross-encoder)."""
     configure()
-    from llama_index_ko_rerank.train import train_bi_encoder, train_cross_encoder
+    from llama_index_ko_rerank.train import TrainingRequest, adjust_recipe, forecast_training, train_model
+    from llama_index_ko_rerank.train.recipes import find_recipe
 
-    run = train_bi_encoder if kind is ModelKind.BI_ENCODER else train_cross_encoder
-    result = run(
-        _load(data, split),
-        out,
+    dataset = _load(data, split)
+    validation = _load(data, validation_split) if validation_split else None
+    chosen = adjust_recipe(
+        find_recipe(recipe, task=kind.value, data=_holds(dataset)),
+        loss=loss,
+        negatives=negatives,
+        matryoshka_dims=_lengths(matryoshka_dims),
+        space_loss=space_loss,
+        judge=judge,
+        teacher=teacher,
+        embed_model=embed_model,
+        instruction=instruction,
+        lora_rank=lora_rank,
+        merge_adapter=merge_adapter,
+        class_names=[name.strip() for name in class_names.split(",")] if class_names else None,
+    )
+    request = TrainingRequest(
+        output_dir=out,
         base=base,
-        recipe=recipe,
-        validation=_load(data, validation_split) if validation_split else None,
+        recipe=chosen,
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
@@ -61,6 +102,11 @@ def train(
         overwrite=overwrite,
         show_progress=errors.is_terminal,
     )
+    if dry_run:
+        for line in forecast_training(kind.value, dataset, request, validation=validation).lines():
+            output.print(line, markup=False, highlight=False)
+        return
+    result = train_model(kind.value, dataset, request, validation=validation)
     output.print(f"[bold]{result.path}[/]  {result.metric} [bold]{result.best_value:.3f}[/] at step {result.best_step}")
     for step, value in result.history:
         output.print(f"  step {step:>6}  {result.metric} {value:.3f}")
@@ -70,3 +116,20 @@ def _load(data: str, split: str | None) -> RetrievalDataset | PairDataset:
     from llama_index_ko_rerank.data import dataset_kind, load_dataset, load_sentence_pairs
 
     return load_dataset(data, split) if dataset_kind(data) == "retrieval" else load_sentence_pairs(data, split)
+
+
+def _holds(dataset: RetrievalDataset | PairDataset) -> DataKind:
+    from llama_index_ko_rerank.data import RetrievalDataset
+
+    return "retrieval" if isinstance(dataset, RetrievalDataset) else "sentence-pairs"
+
+
+def _lengths(text: str | None) -> list[int] | None:
+    from llama_index_ko_rerank.errors import InvalidSetting
+
+    if text is None:
+        return None
+    try:
+        return [int(length) for length in text.split(",")]
+    except ValueError as error:
+        raise InvalidSetting(f"--matryoshka-dims are whole numbers by commas, such as 256,128, not {text!r}") from error

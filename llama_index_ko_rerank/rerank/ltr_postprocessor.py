@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from llama_index.core.bridge.pydantic import Field, PrivateAttr, ValidationError
-from llama_index.core.callbacks import CBEventType, EventPayload
-from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
-from llama_index_instrumentation import get_dispatcher
 from numpy.typing import NDArray
 
 from llama_index_ko_rerank.errors import InvalidSetting, UnsuitableModel
+from llama_index_ko_rerank.rerank.events import announced
 from llama_index_ko_rerank.rerank.feature_sets import FeatureExtractor
 from llama_index_ko_rerank.rerank.fields import check_fields, invalid_field
 from llama_index_ko_rerank.rerank.lexical_statistics import LexicalStatistics
@@ -25,8 +23,6 @@ from llama_index_ko_rerank.text.normalize import check_query
 
 if TYPE_CHECKING:
     from llama_index_ko_rerank.rerank.scorer import PairScorer
-
-dispatcher = get_dispatcher(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,20 +180,13 @@ class LearningToRankPostprocessor(BaseNodePostprocessor):
             return []
         extractor = self._attached()
         name = f"learning-to-rank:{self.weights}"
-        dispatcher.event(ReRankStartEvent(query=query_bundle, nodes=nodes, top_n=self.top_n, model_name=name))
-        payload: dict[str, Any] = {
-            EventPayload.NODES: nodes,
-            EventPayload.MODEL_NAME: name,
-            EventPayload.QUERY_STR: query,
-            EventPayload.TOP_K: self.top_n,
-        }
-        with self.callback_manager.event(CBEventType.RERANKING, payload=payload) as event:
+        with announced(
+            nodes, query_bundle, query=query, top_n=self.top_n, model_name=name, callbacks=self.callback_manager
+        ) as found:
             scores = np.zeros(len(nodes))
             chosen = nodes[: self.candidates]
             scores[: len(chosen)] = softmax(self._ranker.scores(extractor.matrix(query, chosen)))
-            found = reordered(nodes, scores, top_n=self.top_n, keep_retrieval_score=self.keep_retrieval_score)
-            event.on_end(payload={EventPayload.NODES: found})
-        dispatcher.event(ReRankEndEvent(nodes=found))
+            found += reordered(nodes, scores, top_n=self.top_n, keep_retrieval_score=self.keep_retrieval_score)
         return found
 
     def _attached(self) -> FeatureExtractor:

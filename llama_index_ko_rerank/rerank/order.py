@@ -9,6 +9,7 @@ from llama_index.core.schema import NodeWithScore
 from numpy.typing import NDArray
 
 from llama_index_ko_rerank.ranked_node import LegHit, RankedNode, legs_of
+from llama_index_ko_rerank.rerank.windows import Span
 
 
 def sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -21,12 +22,41 @@ def sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(logits >= 0, 1.0, small) / (1.0 + small)
 
 
+def blended(
+    retrieval_scores: NDArray[np.float64], probabilities: NDArray[np.float64], *, blend: float
+) -> NDArray[np.float64]:
+    """Mix what the first stage said of a question's candidates with what the reranker says.
+
+    Each is ``blend * retrieval + (1 - blend) * probability``, where ``retrieval`` is the first stage's score brought to
+    0-1: from the lowest of the list at 0 to the largest at 1, or 1 throughout where they are all equal. The range and
+    not the maximum is the scale, since cosines and fused ranks lie close together and far from 0.
+
+    Args:
+        retrieval_scores: One a candidate, on any scale, larger is better.
+        probabilities: One a candidate, in 0-1.
+        blend: The share of the first stage, in 0-1.
+
+    Returns:
+        One a candidate, in 0-1.
+
+    Source: Bruch, Gai, Ingber, "An analysis of fusion functions for hybrid retrieval", TOIS 2023.
+
+    >>> blended(np.array([7.0, 5.0, 6.0]), np.array([0.2, 0.9, 0.4]), blend=0.5).round(3).tolist()
+    [0.6, 0.45, 0.45]
+    """
+    low, high = retrieval_scores.min(initial=np.inf), retrieval_scores.max(initial=-np.inf)
+    scaled = (retrieval_scores - low) / (high - low) if high > low else np.ones_like(retrieval_scores)
+    mixed: NDArray[np.float64] = blend * scaled + (1 - blend) * probabilities
+    return mixed
+
+
 def reordered(
     nodes: Sequence[NodeWithScore],
     scores: NDArray[np.float64],
     *,
     top_n: int,
-    threshold: float | None = None,
+    eligible: NDArray[np.bool_] | None = None,
+    windows: Sequence[Span | None] | None = None,
     keep_retrieval_score: bool = False,
 ) -> list[NodeWithScore]:
     """Return the best nodes as new objects that carry the new scores; the old ones are left as they are.
@@ -35,23 +65,31 @@ def reordered(
         nodes: The candidates, in the order of the first stage.
         scores: One a node, larger is better.
         top_n: How many at most.
-        threshold: Nodes that score lower are left out.
+        eligible: Which nodes may come back; all where None.
+        windows: What stretch of each node's text its score rests on, None for all of it.
         keep_retrieval_score: Whether the first stage's rank and score are kept as the leg ``retrieval``.
 
     Returns:
         Best first; equal scores keep the incoming order.
     """
     order = np.argsort(-scores, kind="stable")
-    if threshold is not None:
-        order = order[scores[order] >= threshold]
+    if eligible is not None:
+        order = order[eligible[order]]
     return [
-        _rescored(nodes[place], float(scores[place]), int(place) + 1 if keep_retrieval_score else None)
+        _rescored(
+            nodes[place],
+            float(scores[place]),
+            int(place) + 1 if keep_retrieval_score else None,
+            windows[place] if windows else None,
+        )
         for place in order[:top_n]
     ]
 
 
-def _rescored(found: NodeWithScore, score: float, retrieval_rank: int | None) -> NodeWithScore:
-    if retrieval_rank is None:
+def _rescored(found: NodeWithScore, score: float, retrieval_rank: int | None, window: Span | None) -> NodeWithScore:
+    if retrieval_rank is None and window is None and not isinstance(found, RankedNode):
         return found.model_copy(update={"score": score})
-    before = LegHit(rank=retrieval_rank, score=float(found.score or 0.0))
-    return RankedNode(node=found.node, score=score, legs={**legs_of(found), "retrieval": before})
+    legs = legs_of(found)
+    if retrieval_rank is not None:
+        legs["retrieval"] = LegHit(rank=retrieval_rank, score=float(found.score or 0.0))
+    return RankedNode(node=found.node, score=score, legs=legs, window=window)

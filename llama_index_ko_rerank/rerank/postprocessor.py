@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
 
-import numpy as np
 from llama_index.core.bridge.pydantic import Field, PrivateAttr, ValidationError
-from llama_index.core.callbacks import CBEventType, EventPayload
-from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
-from llama_index_instrumentation import get_dispatcher
-from numpy.typing import NDArray
 
+from llama_index_ko_rerank.errors import InvalidSetting
+from llama_index_ko_rerank.rerank.candidates import Activation, Candidates
+from llama_index_ko_rerank.rerank.events import announced
 from llama_index_ko_rerank.rerank.fields import check_fields, invalid_field
-from llama_index_ko_rerank.rerank.order import reordered, sigmoid
-from llama_index_ko_rerank.rerank.scorer import PairScorer, ScorerSettings, load_scorer
-from llama_index_ko_rerank.text.normalize import check_query, check_text, normalize
+from llama_index_ko_rerank.rerank.forward import ForwardPath
+from llama_index_ko_rerank.rerank.judging import Judgement
+from llama_index_ko_rerank.rerank.notices import Notices
+from llama_index_ko_rerank.rerank.passage_pairs import LongPassage
+from llama_index_ko_rerank.rerank.scorer import CrossEncoderScorer, ScorerSettings, load_scorer
+from llama_index_ko_rerank.rerank.scorer_settings import ScorerDtype
+from llama_index_ko_rerank.text.normalize import check_query
 
-dispatcher = get_dispatcher(__name__)
+logger = logging.getLogger(__name__)
 
 
 class CrossEncoderNodePostprocessor(BaseNodePostprocessor):
@@ -30,31 +35,74 @@ class CrossEncoderNodePostprocessor(BaseNodePostprocessor):
         reranker = CrossEncoderNodePostprocessor("models/my-cross-encoder", top_n=5)
         engine = index.as_query_engine(similarity_top_k=30, node_postprocessors=[reranker])
 
-    New nodes come back, best first; the nodes handed in are not changed. Equal scores keep the incoming order. The
-    score of a node is a probability in 0-1 (a sigmoid of the model's logit) unless `activation` is ``identity``.
-    Passages with no text score lowest. The model is loaded once for all postprocessors with the same settings, may be
-    used from several threads, and does not block the event loop.
+    **What comes back.** New nodes, best first, `top_n` at most; the nodes handed in are not changed. Equal scores keep
+    the incoming order. A score is a probability in 0-1: the sigmoid of the model's logit, or for a model with several
+    labels the softmax of the one that `label` names. With ``activation="identity"`` it is the logit (for one of
+    several labels its log odds). With `blend` above 0 it is ``blend * retrieval + (1 - blend) * probability``, where
+    ``retrieval`` is the incoming score brought to 0-1 by the lowest and the largest of the list. `score_threshold`
+    looks at the probability whatever the score is. Passages with no text score lowest: 0, or one less than the lowest
+    logit; they are counted and logged.
+
+    **Long texts.** A question has at most half of `max_length`. A passage that does not fit beside it is read in
+    windows that overlap by an eighth and end where sentences end, and has the logit of its best window; the node is
+    then a `RankedNode` whose `window` says which characters that holds, for citations. ``long_passage="truncate"``
+    reads the beginning only. What is cut is counted and logged: the first time as a warning, after that at INFO.
+
+    **Speed.** BERT, RoBERTa, XLM-RoBERTa and ELECTRA classifiers read passages without padding (`path` is ``packed``);
+    other families run padded in batches of similar length (``padded``). ``dtype="bfloat16"`` is two to three times as
+    fast on processors with AMX or AVX512-BF16 and changes a logit in about its third digit; ``auto`` takes it where it
+    is fast. ``screen`` looks at all candidates in bfloat16 and computes in float32 those that could be among the first
+    `top_n`: those whose logit would reach them if it were off by three times the usual difference of the two, which is
+    learnt from the first questions, at least 120 passages, and on. The list that comes back is that of float32.
+
+    **What is remembered**, each up to a bound: tokens of passages, sentences of long ones, and the scores of 50,000
+    pairs of question and passage, so that a question that is asked again costs no forward. `forget` empties all that.
+
+    **Threads.** Postprocessors with the same model settings share one loaded model and its memory. All methods may be
+    called from several threads and from async code, which they do not hold up. The model runs one forward at a time;
+    requests that wait are merged into one of 16,384 tokens at most, first come, first served. An async call may be
+    cancelled at any moment. A copy shares the model; a pickle holds the settings and loads it anew. A process that was
+    forked after a model was loaded is refused: start workers with ``spawn``.
 
     Raises:
-        InvalidSetting: A parameter is unknown or out of range; on construction.
+        InvalidSetting: A parameter is unknown or out of range, or does not fit the model; on construction. A node has
+            no retrieval score to blend with; on use.
         ModelNotFound: There is no such model within reach; on construction.
-        UnsuitableModel: The model is no cross-encoder with one score a pair; on construction.
+        UnsuitableModel: The model is no cross-encoder with a trained head and a tokenizer, on construction; it gives
+            NaN or infinity for a passage, which is named, on use.
+        ModelError: The process was forked after a model was loaded.
         BlankQuery: A question is missing or blank; on use.
+        InvalidText: The question or a node's text holds lone surrogates; on use.
     """
 
     model: str = Field(description="A catalog name, a hub name, or the folder of a cross-encoder.")
     top_n: int = Field(default=5, description="How many nodes to return at most, 1 or more.")
     device: str | None = Field(default=None, description="Where the model runs; torch's choice where None.")
-    batch_size: int = Field(default=16, description="How many passages are scored at once, 1 or more.")
+    dtype: ScorerDtype = Field(
+        default="float32", description="What it computes in: `float32`, `bfloat16`, `auto` or `screen`."
+    )
+    token_budget: int | None = Field(
+        default=None,
+        description="Most tokens that the model reads at once, 1 or more, which bounds its memory and changes no "
+        "score; what suits the model where None.",
+    )
     max_length: int | None = Field(
         default=None,
         description="Most tokens of question and passage together, 16 or more; the model's own where None.",
     )
-    score_threshold: float | None = Field(
-        default=None, description="Nodes that score lower are dropped; on the scale of `activation`."
+    long_passage: LongPassage = Field(
+        default="window", description="Whether a passage that is too long is read in windows, or cut: `truncate`."
     )
-    activation: Literal["sigmoid", "identity"] = Field(
-        default="sigmoid", description="`sigmoid` turns logits into probabilities, `identity` keeps them."
+    label: str | int | None = Field(
+        default=None,
+        description="Which label's probability counts, by name or number; None for a model that has one.",
+    )
+    score_threshold: float | None = Field(
+        default=None, ge=0, le=1, description="Nodes of a lower probability are dropped, 0-1; none where None."
+    )
+    blend: float = Field(default=0.0, ge=0, le=1, description="The share of the retrieval score, 0-1.")
+    activation: Activation = Field(
+        default="sigmoid", description="Whether scores are probabilities or, with `identity`, logits."
     )
     metadata_mode: MetadataMode = Field(
         default=MetadataMode.EMBED, description="Which metadata the model reads with the text."
@@ -65,22 +113,48 @@ class CrossEncoderNodePostprocessor(BaseNodePostprocessor):
     )
     trust_remote_code: bool = Field(default=False, description="Whether code from the model's repository may run.")
     local_files_only: bool = Field(default=False, description="Whether the hub is left alone.")
-    _scorer: PairScorer = PrivateAttr()
+    _scorer: CrossEncoderScorer = PrivateAttr()
+    _notices: Notices = PrivateAttr()
 
     def __init__(self, model: str, **settings: Any) -> None:
-        check_fields(type(self), settings, at_least_one=("top_n", "batch_size"))
+        check_fields(type(self), settings, at_least_one=("top_n",))
         try:
             super().__init__(**{"model": str(model), **settings})
         except ValidationError as problem:
             raise invalid_field(problem) from problem
+        if self.blend and self.activation == "identity":
+            raise InvalidSetting("blend mixes probabilities; with activation='identity' leave blend 0")
         self._scorer = load_scorer(
-            ScorerSettings(self.model, self.device, self.max_length, self.trust_remote_code, self.local_files_only)
+            ScorerSettings(
+                self.model,
+                device=self.device,
+                max_length=self.max_length,
+                trust_remote_code=self.trust_remote_code,
+                local_files_only=self.local_files_only,
+                dtype=self.dtype,
+                token_budget=self.token_budget,
+                long_passage=self.long_passage,
+                label=self.label,
+            )
         )
+        self._notices = Notices(logger)
+
+    def __reduce__(self) -> tuple[Callable[..., BaseNodePostprocessor], tuple[dict[str, Any]]]:
+        return type(self).from_dict, (self.to_dict(),)
 
     @classmethod
     def class_name(cls) -> str:
         """Return the name that LlamaIndex's serialisation uses."""
         return "CrossEncoderNodePostprocessor"
+
+    @property
+    def path(self) -> ForwardPath:
+        """How the model reads passages: ``packed``, without padding, or ``padded``."""
+        return self._scorer.path
+
+    def forget(self) -> None:
+        """Forget all texts and scores, also for the postprocessors that share the model; for measurements."""
+        self._scorer.forget()
 
     def _postprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
@@ -88,39 +162,49 @@ class CrossEncoderNodePostprocessor(BaseNodePostprocessor):
         query = check_query(query_bundle.query_str if query_bundle else None)
         if not nodes:
             return []
-        dispatcher.event(ReRankStartEvent(query=query_bundle, nodes=nodes, top_n=self.top_n, model_name=self.model))
-        payload: dict[str, Any] = {
-            EventPayload.NODES: nodes,
-            EventPayload.MODEL_NAME: self.model,
-            EventPayload.QUERY_STR: query,
-            EventPayload.TOP_K: self.top_n,
-        }
-        with self.callback_manager.event(CBEventType.RERANKING, payload=payload) as event:
-            found = reordered(
-                nodes,
-                self._scores(query, nodes),
-                top_n=self.top_n,
-                threshold=self.score_threshold,
-                keep_retrieval_score=self.keep_retrieval_score,
-            )
-            event.on_end(payload={EventPayload.NODES: found})
-        dispatcher.event(ReRankEndEvent(nodes=found))
+        with self._announced(nodes, query_bundle, query) as found:
+            candidates = self._candidates(nodes)
+            judgement = self._scorer.judge(query, candidates.texts, top_n=self.top_n, final=candidates.final)
+            found += self._reordered(candidates, judgement)
         return found
 
-    def _scores(self, query: str, nodes: Sequence[NodeWithScore]) -> NDArray[np.float64]:
-        texts = [_text(node, self.metadata_mode) for node in nodes]
-        readable = np.array([bool(text.strip()) for text in texts])
-        logits = np.full(len(texts), -np.inf)
-        logits[readable] = self._scorer.logits(
-            query, [text for text, kept in zip(texts, readable, strict=True) if kept], batch_size=self.batch_size
+    async def _apostprocess_nodes(
+        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
+    ) -> list[NodeWithScore]:
+        query = check_query(query_bundle.query_str if query_bundle else None)
+        if not nodes:
+            return []
+        with self._announced(nodes, query_bundle, query) as found:
+            candidates = await asyncio.to_thread(self._candidates, nodes)
+            judgement = await self._scorer.ajudge(query, candidates.texts, top_n=self.top_n, final=candidates.final)
+            found += await asyncio.to_thread(self._reordered, candidates, judgement)
+        return found
+
+    def _announced(
+        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None, query: str
+    ) -> AbstractContextManager[list[NodeWithScore]]:
+        return announced(
+            nodes,
+            query_bundle,
+            query=query,
+            top_n=self.top_n,
+            model_name=self.model,
+            callbacks=self.callback_manager,
         )
-        if self.activation == "identity":
-            lowest = logits[readable].min() if readable.any() else 0.0
-            return np.where(readable, logits, lowest - 1.0)
-        return sigmoid(logits)
 
+    def _candidates(self, nodes: list[NodeWithScore]) -> Candidates:
+        return Candidates(
+            nodes,
+            metadata_mode=self.metadata_mode,
+            activation=self.activation,
+            blend=self.blend,
+            notices=self._notices,
+        )
 
-def _text(found: NodeWithScore, mode: MetadataMode) -> str:
-    text = found.node.get_content(metadata_mode=mode)
-    check_text(text, f"the text of node {found.node.node_id!r}")
-    return normalize(text)
+    def _reordered(self, candidates: Candidates, judgement: Judgement) -> list[NodeWithScore]:
+        return candidates.reordered(
+            judgement,
+            top_n=self.top_n,
+            score_threshold=self.score_threshold,
+            keep_retrieval_score=self.keep_retrieval_score,
+        )

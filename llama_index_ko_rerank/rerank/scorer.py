@@ -2,174 +2,155 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Literal, Protocol
 from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from sentence_transformers import CrossEncoder
-from transformers import AutoConfig
 
-from llama_index_ko_rerank.catalog import find_model
-from llama_index_ko_rerank.embed.loading import no_library_bars
-from llama_index_ko_rerank.errors import InvalidSetting, ModelError, ModelNotFound, UnsuitableModel
-from llama_index_ko_rerank.text.normalize import normalize
+from llama_index_ko_rerank.errors import InvalidSetting
+from llama_index_ko_rerank.rerank.forward import DEFAULT_TOKEN_BUDGET, Dtype, Forward, has_fast_bfloat16, make_forward
+from llama_index_ko_rerank.rerank.judging import Judge, Judgement, Steps, drive, drive_async
+from llama_index_ko_rerank.rerank.labels import label_place
+from llama_index_ko_rerank.rerank.micro_batching import ForwardQueue
+from llama_index_ko_rerank.rerank.model_files import load_cross_encoder, longest_input, model_labels
+from llama_index_ko_rerank.rerank.notices import Notices
+from llama_index_ko_rerank.rerank.one_process import refuse_after_fork
+from llama_index_ko_rerank.rerank.passage_pairs import pair_maker
+from llama_index_ko_rerank.rerank.scorer_settings import ScorerSettings
+from llama_index_ko_rerank.rerank.screen import Final
+
+__all__ = ["CrossEncoderScorer", "PairScorer", "ScorerSettings", "load_scorer"]
 
 logger = logging.getLogger(__name__)
-SHORTEST_MAX_LENGTH = 16
-_USUAL_MAX_LENGTH = 512
 
 
 class PairScorer(Protocol):
     """Anything that judges how well passages answer a question."""
 
-    def logits(self, query: str, texts: Sequence[str], *, batch_size: int = 16) -> NDArray[np.float64]:
+    def logits(self, query: str, texts: Sequence[str]) -> NDArray[np.float64]:
         """Return one finite logit a passage, shape (passages,), larger is better, in the order given."""
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class ScorerSettings:
-    """What a cross-encoder is loaded by; equal settings share one loaded model.
-
-    Attributes:
-        model: A catalog name, a hub name, or a folder.
-        device: ``cpu``, ``cuda`` and so on; torch's choice where None.
-        max_length: Most tokens of question and passage together; the model's own where None.
-        trust_remote_code: Whether code from the model's repository may run.
-        local_files_only: Whether the hub is left alone.
-    """
-
-    model: str
-    device: str | None = None
-    max_length: int | None = None
-    trust_remote_code: bool = False
-    local_files_only: bool = False
-
-
 class CrossEncoderScorer:
-    """A cross-encoder with one score a pair, safe from several threads.
+    """A cross-encoder that judges passages; safe from several threads and from async code.
 
-    Use `load_scorer`, which gives equal settings one and the same object.
+    Use `load_scorer`, which gives equal settings one and the same object. A copy or a pickle of it is the scorer of the
+    same settings.
+
+    It remembers, each up to a bound: the tokens of texts (2 million), where the sentences of long passages start, and
+    what the model said (50,000 scores). A question has at most half of `max_length`; what a passage has beyond the
+    rest is read in overlapping windows, of which the best one counts, or cut, as the settings say. What is cut is
+    counted and logged.
 
     Attributes:
         settings: What it was loaded by.
         max_length: Most tokens of question and passage together.
+        path: ``packed`` where the model reads passages without padding, ``padded`` where its family is not known.
+        dtype: What it computes in: ``float32``, ``bfloat16``, or ``screen``.
 
     Raises:
-        InvalidSetting: `max_length` is under 16 or beyond the model's positions.
+        InvalidSetting: `max_length` is under 16 or beyond the model's positions, `token_budget` is under 1, or `label`
+            is none of the model's, or missing where it has several.
         ModelNotFound: There is no such model within reach.
-        UnsuitableModel: It has no trained classification head, or more than one score a pair, or no vocabulary, or no
-            pad token, or its files cannot be read.
+        UnsuitableModel: It has no trained classification head or generates text, or it has no vocabulary, or no pad
+            token, or its files cannot be read.
+        ModelError: The process was forked after a scorer was loaded.
     """
 
     def __init__(self, settings: ScorerSettings) -> None:
+        refuse_after_fork()
+        if settings.token_budget is not None and settings.token_budget < 1:
+            raise InvalidSetting(f"token_budget must be 1 or more, not {settings.token_budget}")
         self.settings = settings
-        self._lock = threading.Lock()
-        self._told: set[str] = set()
-        if settings.max_length is not None and settings.max_length < SHORTEST_MAX_LENGTH:
-            raise InvalidSetting(f"max_length must be {SHORTEST_MAX_LENGTH} or more, not {settings.max_length}")
-        self._model = _load(settings)
-        self._check()
-        self.max_length = self._model.max_seq_length = self._longest()
+        model = load_cross_encoder(settings)
+        label = label_place(settings.model, model_labels(model), settings.label)
+        self.max_length = longest_input(settings, model)
+        maker = pair_maker(
+            model.tokenizer,
+            max_length=self.max_length,
+            long_passage=settings.long_passage,
+            notices=Notices(logger),
+        )
+        exact, quick = _forwards(settings, model)
+        self.path = exact.path
+        self.dtype: Literal["float32", "bfloat16", "screen"] = "screen" if quick else exact.dtype
+        self._prompt: str = (model.prompts or {}).get(model.default_prompt_name or "") or ""
+        self._judge = Judge(settings.model, maker, label=label, exact=exact, quick=quick)
+        self._queue = ForwardQueue()
+        logger.info("%r reads pairs %s in %s on %s", settings.model, self.path, self.dtype, model.device)
 
-    def logits(self, query: str, texts: Sequence[str], *, batch_size: int = 16) -> NDArray[np.float64]:
-        """Score passages for a question, sorted by length so that short ones are not padded to long ones.
+    def __reduce__(self) -> tuple[Callable[[ScorerSettings], CrossEncoderScorer], tuple[ScorerSettings]]:
+        return load_scorer, (self.settings,)
 
-        Equal passages get equal logits. A question takes at most half of `max_length`; what is cut of questions and
-        passages is counted and logged.
+    def logits(self, query: str, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Return one logit a passage, shape (passages,), in the order given; equal passages get equal ones.
+
+        With ``screen`` they are those of float32.
 
         Raises:
             UnsuitableModel: The model gives NaN or infinity for a passage.
             InvalidText: A text holds lone surrogates.
+            ModelError: The process was forked after the scorer was loaded.
         """
-        if not texts:
-            return np.zeros(0)
-        passages = [normalize(text) for text in texts]
-        # Each passage is read once: equal rows of one batch may get logits that differ in the seventh digit.
-        unique = list(dict.fromkeys(passages))
-        # The lock is for the tokenizer too: each call sets its truncation anew.
-        with self._lock, torch.inference_mode():
-            question = self._cap(normalize(query))
-            pairs = [(question, passage) for passage in unique]
-            self._report_cuts(pairs)
-            scores = self._model.predict(
-                pairs, batch_size=batch_size, activation_fn=torch.nn.Identity(), show_progress_bar=False
-            )
-        logits = np.asarray(scores, np.float64).reshape(len(unique))
-        if not np.isfinite(logits).all():
-            broken = int(np.flatnonzero(~np.isfinite(logits))[0])
-            raise UnsuitableModel(
-                f"{self.settings.model!r} gives the logit {logits[broken]} for the passage {unique[broken][:60]!r}"
-            )
-        places = {passage: place for place, passage in enumerate(unique)}
-        return logits[[places[passage] for passage in passages]]
+        return self.judge(query, texts).logits
 
-    def _cap(self, question: str) -> str:
-        encoded = self._model.tokenizer(
-            question, add_special_tokens=False, return_offsets_mapping=True, truncation=False, verbose=False
+    def judge(
+        self, query: str, texts: Sequence[str], *, top_n: int | None = None, final: Final = lambda logits: logits
+    ) -> Judgement:
+        """Return the logits of passages and the windows that they rest on.
+
+        Args:
+            query: The question.
+            texts: The passages.
+            top_n: How many first places matter, for ``screen``; all where None.
+            final: What the passages are ordered by, for ``screen``: each number grows with its own logit only.
+
+        Raises:
+            As `logits`.
+        """
+        return drive(self._steps(query, texts, top_n, final), self._queue)
+
+    async def ajudge(
+        self, query: str, texts: Sequence[str], *, top_n: int | None = None, final: Final = lambda logits: logits
+    ) -> Judgement:
+        """Do what `judge` does without holding up the event loop; the caller may be cancelled at any moment."""
+        return await drive_async(self._steps(query, texts, top_n, final), self._queue)
+
+    def forget(self) -> None:
+        """Empty the caches: tokens, sentences and scores. What the screen learnt of its margin stays."""
+        self._judge.forget()
+
+    def _steps(self, query: str, texts: Sequence[str], top_n: int | None, final: Final) -> Steps:
+        refuse_after_fork()
+        return self._judge.steps(self._prompt + query, texts, top_n=top_n, final=final)
+
+
+def _forwards(settings: ScorerSettings, model: CrossEncoder) -> tuple[Forward, Forward | None]:
+    """Make the forward whose logits are returned, and the one that screens."""
+    head = model.model
+    assert head is not None
+    head.train(False)
+
+    def forward(dtype: Dtype) -> Forward:
+        return make_forward(
+            head,
+            dtype=dtype,
+            token_budget=settings.token_budget or DEFAULT_TOKEN_BUDGET,
+            pad_token_id=model.tokenizer.pad_token_id,
         )
-        most = self.max_length // 2
-        if len(encoded["input_ids"]) <= most:
-            return question
-        self._tell("a question of %d tokens was cut to %d for reranking", len(encoded["input_ids"]), most)
-        return question[: encoded["offset_mapping"][most - 1][1]]
 
-    def _report_cuts(self, pairs: Sequence[tuple[str, str]]) -> None:
-        lengths = self._model.tokenizer(
-            [pair[0] for pair in pairs],
-            [pair[1] for pair in pairs],
-            return_length=True,
-            truncation=False,
-            verbose=False,
-        )["length"]
-        cut = sum(length > self.max_length for length in lengths)
-        if cut:
-            message = "%d of %d passages were cut to %d tokens for reranking; the longest has %d"
-            self._tell(message, cut, len(pairs), self.max_length, max(lengths))
-
-    def _tell(self, message: str, *values: object) -> None:
-        """Log what was cut: the first time for this model as a warning, after that at INFO."""
-        logger.log(logging.INFO if message in self._told else logging.WARNING, message, *values)
-        self._told.add(message)
-
-    def _check(self) -> None:
-        name = self.settings.model
-        if self._model.num_labels != 1:
-            raise UnsuitableModel(
-                f"{name!r} gives {self._model.num_labels} scores a pair; a reranker needs one (num_labels=1)"
-            )
-        if self._model.tokenizer.pad_token is None:
-            raise UnsuitableModel(f"the tokenizer of {name!r} has no pad token, so passages cannot be batched")
-        if len(self._model.tokenizer) <= len(self._model.tokenizer.all_special_ids):
-            raise UnsuitableModel(f"the tokenizer of {name!r} knows no words; are its files missing?")
-
-    def _longest(self) -> int:
-        """Return the longest input in tokens: what was asked for, else what the model says, else at most 512."""
-        positions = _positions(self._model)
-        longest = self._model.max_seq_length or _USUAL_MAX_LENGTH
-        if self.settings.max_length is None and (positions is None or longest > positions):
-            return min(longest, positions or _USUAL_MAX_LENGTH, _USUAL_MAX_LENGTH)
-        if positions is not None and longest > positions:
-            raise InvalidSetting(f"max_length={longest} is beyond the {positions} positions of {self.settings.model!r}")
-        return longest
-
-
-def _positions(model: CrossEncoder) -> int | None:
-    """Return how many tokens a model has places for; RoBERTa and its kin leave the first ones to padding."""
-    for name, module in model.named_modules():
-        if name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None:
-            return int(module.num_embeddings) - int(module.padding_idx) - 1
-    positions: int | None = getattr(model.config, "max_position_embeddings", None)
-    return positions
+    if settings.dtype == "screen":
+        return forward("float32"), forward("bfloat16")
+    if settings.dtype == "auto":
+        return forward("bfloat16" if has_fast_bfloat16(torch.device(model.device)) else "float32"), None
+    return forward(settings.dtype), None
 
 
 _loaded: WeakValueDictionary[ScorerSettings, CrossEncoderScorer] = WeakValueDictionary()
@@ -177,66 +158,15 @@ _loading = threading.Lock()
 
 
 def load_scorer(settings: ScorerSettings) -> CrossEncoderScorer:
-    """Return the scorer of these settings, loading its model unless a scorer with equal settings is in use."""
+    """Return the scorer of these settings, loading its model unless a scorer with equal settings is in use.
+
+    Raises:
+        As `CrossEncoderScorer`.
+    """
+    refuse_after_fork()
     with _loading:
         scorer = _loaded.get(settings)
         if scorer is None:
             scorer = CrossEncoderScorer(settings)
             _loaded[settings] = scorer
         return scorer
-
-
-def _load(settings: ScorerSettings) -> CrossEncoder:
-    known = find_model(settings.model)
-    name = known.name if known else settings.model
-    source: dict[str, Any] = {
-        "revision": known.revision if known else None,
-        "trust_remote_code": settings.trust_remote_code,
-        "local_files_only": settings.local_files_only,
-    }
-    try:
-        _check_architecture(name, source)
-        with no_library_bars():
-            model: CrossEncoder = CrossEncoder(
-                name,
-                device=settings.device,
-                max_length=settings.max_length,
-                model_kwargs={"dtype": torch.float32, "use_safetensors": True},
-                **source,
-            )
-        return model
-    except ModelError:
-        raise
-    except OSError as problem:
-        if Path(name).is_dir():
-            raise UnsuitableModel(f"the model in the folder {name!r} cannot be read: {problem}") from problem
-        raise _not_found(name, settings, problem) from problem
-    except (ValueError, RuntimeError, SafetensorError) as problem:
-        raise UnsuitableModel(f"{name!r} does not load as a cross-encoder: {problem}") from problem
-
-
-def _check_architecture(name: str, source: dict[str, Any]) -> None:
-    """Refuse a model whose head would be made of random numbers on loading."""
-    folder = Path(name)
-    if (folder / "modules.json").is_file():
-        kinds = [module["type"] for module in json.loads((folder / "modules.json").read_text(encoding="utf-8"))]
-        if any("Pooling" in kind or "StaticEmbedding" in kind for kind in kinds):
-            raise UnsuitableModel(f"{name!r} is an embedding model; a reranker is a cross-encoder")
-    if folder.is_dir() and not (folder / "config.json").is_file():
-        raise UnsuitableModel(f"the folder {name!r} holds no model: it has no config.json")
-    config = AutoConfig.from_pretrained(name, **source)
-    architectures = list(getattr(config, "architectures", None) or [])
-    if not any(architecture.endswith("ForSequenceClassification") for architecture in architectures):
-        raise UnsuitableModel(
-            f"{name!r} is {' or '.join(architectures) or 'of no stated kind'} and has no trained classification head; "
-            "train one with `ko-rerank train cross-encoder --base` or name a cross-encoder"
-        )
-
-
-def _not_found(name: str, settings: ScorerSettings, problem: OSError) -> ModelNotFound:
-    if settings.local_files_only:
-        return ModelNotFound(f"{name!r} is no folder and not in the local cache, and local_files_only forbids the hub")
-    return ModelNotFound(
-        f"{name!r} is no folder and could not be fetched from the model hub ({type(problem).__name__}); "
-        "with no network, pass the folder of a model on this machine"
-    )

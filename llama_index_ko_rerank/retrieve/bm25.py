@@ -15,7 +15,6 @@ from llama_index.core.callbacks.base import CallbackManager
 from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryBundle
 from llama_index.core.storage.docstore.utils import doc_to_json, json_to_doc
 from llama_index.core.vector_stores.types import MetadataFilters
-from llama_index.core.vector_stores.utils import build_metadata_filter_fn
 from numpy.typing import NDArray
 
 from llama_index_ko_rerank.errors import DamagedIndex, EmptyCorpus, InvalidSetting
@@ -30,6 +29,7 @@ from llama_index_ko_rerank.retrieve.snapshot import (
     save_lexical_index,
     write_digested,
 )
+from llama_index_ko_rerank.store.filters import Group, compile_filters, meets
 from llama_index_ko_rerank.store.vector_store import DurableFaissVectorStore
 from llama_index_ko_rerank.text.kiwi import UserWord
 from llama_index_ko_rerank.text.normalize import check_query, check_text
@@ -47,7 +47,11 @@ class KoreanBM25Retriever(BaseRetriever):
 
     Attributes:
         similarity_top_k: How many nodes at most a question gets.
-        filters: Only nodes whose metadata pass are found; None finds all. May be assigned at any time.
+        filters: Only nodes whose metadata pass are found, by the rules of the vector store (`store.filters.matches`);
+            None finds all. May be assigned at any time.
+
+    Raises:
+        UnsupportedQuery, InvalidFilter: Filters that cannot be applied; on construction, or when they are first used.
     """
 
     def __init__(
@@ -64,7 +68,9 @@ class KoreanBM25Retriever(BaseRetriever):
         if similarity_top_k < 1:
             raise InvalidSetting(f"similarity_top_k must be 1 or more, not {similarity_top_k}")
         self.similarity_top_k = similarity_top_k
+        compile_filters(filters)
         self.filters = filters
+        self._last_mask: tuple[Group, NDArray[np.bool_]] | None = None
         self.metadata_mode = metadata_mode
         self._index = index
         self._nodes = dict(nodes)
@@ -185,6 +191,7 @@ class KoreanBM25Retriever(BaseRetriever):
         ids = [node.node_id for node in nodes]
         texts = [node.get_content(metadata_mode=self.metadata_mode) for node in nodes]
         with self._lock:
+            self._last_mask = None
             self._index.add(ids, texts, on_progress=on_progress)
             self._nodes.update(zip(ids, nodes, strict=True))
 
@@ -195,6 +202,7 @@ class KoreanBM25Retriever(BaseRetriever):
 
     def _delete(self, node_ids: Sequence[str]) -> int:
         with self._lock:
+            self._last_mask = None
             for node_id in node_ids:
                 self._nodes.pop(node_id, None)
             return self._index.delete(node_ids)
@@ -212,7 +220,7 @@ class KoreanBM25Retriever(BaseRetriever):
         hashes = {node_id: node.hash for node_id, node in nodes.items()}
         self._delete([node_id for node_id, known in self._hashes.items() if hashes.get(node_id) != known])
         self._add([node for node_id, node in nodes.items() if node_id not in self._index.positions])
-        self._nodes, self._hashes, self._generation = nodes, hashes, generation
+        self._nodes, self._hashes, self._generation, self._last_mask = nodes, hashes, generation, None
 
     def __len__(self) -> int:
         return len(self._index)
@@ -285,10 +293,14 @@ class KoreanBM25Retriever(BaseRetriever):
         return await asyncio.to_thread(self._retrieve, query_bundle)
 
     def _mask(self) -> NDArray[np.bool_] | None:
-        if self.filters is None or not self.filters.filters:
+        condition = compile_filters(self.filters)
+        if condition is None:
             return None
-        passes = build_metadata_filter_fn(lambda node_id: self._nodes[node_id].metadata, self.filters)
-        return np.fromiter((passes(node_id) for node_id in self._index.ids), bool, len(self._index))
+        if self._last_mask is None or self._last_mask[0] != condition:
+            nodes = (self._nodes[node_id] for node_id in self._index.ids)
+            passing = (meets(condition, node.metadata, ref_doc_id=node.ref_doc_id) for node in nodes)
+            self._last_mask = condition, np.fromiter(passing, bool, len(self._index))
+        return self._last_mask[1]
 
 
 def _to_line(node: BaseNode) -> str:

@@ -19,7 +19,9 @@ from llama_index_ko_rerank.retrieve.postings import BM25Settings
 
 MANIFEST = "lexical.json"
 _ARRAYS = "lexical.safetensors"
-_FORMAT = 1
+_FORMAT = 2
+_SIGNATURE = '{"sha256": "%s", '
+_SIGNATURE_BYTES = len(_SIGNATURE % ("0" * 64))
 
 
 def save_lexical_index(index: LexicalIndex, folder: Path, extra: dict[str, Any] | None = None) -> None:
@@ -47,7 +49,7 @@ def save_lexical_index(index: LexicalIndex, folder: Path, extra: dict[str, Any] 
         "vocabularies": {view: list(postings.vocabulary) for view, postings in index.postings.items()},
         "extra": extra or {},
     }
-    write_whole(folder / MANIFEST, json.dumps(manifest, ensure_ascii=False).encode("utf-8"))
+    write_whole(folder / MANIFEST, sign_manifest(manifest))
     drop_older(folder, _ARRAYS, entry)
 
 
@@ -77,6 +79,12 @@ def load_lexical_index(folder: Path) -> tuple[LexicalIndex, dict[str, Any]]:
         raise DamagedIndex(f"the lexical index in {str(folder)!r} cannot be read ({problem}); rebuild it") from problem
 
 
+def sign_manifest(manifest: Mapping[str, Any]) -> bytes:
+    """Write a manifest as JSON whose first value is the sha256 of all that follows it."""
+    rest = json.dumps(manifest, ensure_ascii=False).encode("utf-8")[1:]
+    return (_SIGNATURE % hashlib.sha256(rest).hexdigest()).encode("ascii") + rest
+
+
 def write_digested(folder: Path, name: str, content: bytes) -> dict[str, str]:
     """Write a file with its sha256 in its name, beside older ones, and return the entry that a manifest keeps of it."""
     digest = hashlib.sha256(content).hexdigest()
@@ -96,6 +104,10 @@ def read_digested(folder: Path, entry: Mapping[str, str]) -> bytes:
         content = (folder / entry["name"]).read_bytes()
     except FileNotFoundError as problem:
         raise DamagedIndex(f"{entry['name']} is missing from {str(folder)!r}; rebuild the index") from problem
+    except OSError as problem:
+        raise DamagedIndex(
+            f"{entry['name']} in {str(folder)!r} cannot be read ({problem}); rebuild the index"
+        ) from problem
     if hashlib.sha256(content).hexdigest() != entry["sha256"]:
         raise DamagedIndex(f"{entry['name']} in {str(folder)!r} is truncated or changed; rebuild the index")
     return content
@@ -129,13 +141,18 @@ def write_whole(path: Path, content: bytes) -> None:
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        content = (folder / MANIFEST).read_bytes()
+        manifest = json.loads(content)
     except FileNotFoundError as problem:
         raise IndexNotFound(f"there is no lexical index in {str(folder)!r}") from problem
     except ValueError as problem:
         raise DamagedIndex(f"{MANIFEST} in {str(folder)!r} is no JSON ({problem}); rebuild the index") from problem
+    except OSError as problem:
+        raise DamagedIndex(f"{MANIFEST} in {str(folder)!r} cannot be read ({problem}); rebuild the index") from problem
     if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:
         raise DamagedIndex(f"{MANIFEST} in {str(folder)!r} is not in format {_FORMAT}; rebuild the index")
+    if hashlib.sha256(content[_SIGNATURE_BYTES:]).hexdigest() != manifest.get("sha256"):
+        raise DamagedIndex(f"{MANIFEST} in {str(folder)!r} is not what was written; rebuild the index")
     return manifest
 
 

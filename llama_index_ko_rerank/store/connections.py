@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from llama_index_ko_rerank.errors import DamagedIndex, StoreError
+from llama_index_ko_rerank.errors import DamagedIndex, DiskFull, IndexBusy, IndexReadOnly, StoreError
 
 NODES_FILE = "nodes.sqlite3"
 """The one file of an index that holds the truth; SQLite keeps ``-wal`` and ``-shm`` beside it while it is open."""
@@ -80,7 +80,10 @@ def in_plain_words(folder: Path) -> Iterator[None]:
 
     Raises:
         DamagedIndex: The table is malformed, truncated, or no database.
-        StoreError: It is locked by another writer, cannot be written, or the disk is full.
+        IndexBusy: It is locked by another writer.
+        IndexReadOnly: It cannot be opened or written.
+        DiskFull: The disk is full.
+        StoreError: It could not be read or written for another reason.
     """
     try:
         yield
@@ -91,11 +94,11 @@ def in_plain_words(folder: Path) -> Iterator[None]:
 def _translate(problem: sqlite3.Error, file: Path) -> StoreError:
     primary = (getattr(problem, "sqlite_errorcode", None) or sqlite3.SQLITE_ERROR) & 0xFF
     if primary in _BUSY:
-        return StoreError(f"{file} is being written by another process or thread; try again when it has finished")
+        return IndexBusy(f"{file} is being written by another process or thread; try again when it has finished")
     if primary in _NO_ACCESS:
-        return StoreError(f"{file} cannot be opened or written ({problem}); check the permissions of its folder")
+        return IndexReadOnly(f"{file} cannot be opened or written ({problem}); check the permissions of its folder")
     if primary == sqlite3.SQLITE_FULL:
-        return StoreError(f"the disk of {file} is full; nothing of this change was kept, and what was there still is")
+        return DiskFull(f"the disk of {file} is full; nothing of this change was kept, and what was there still is")
     if primary == sqlite3.SQLITE_IOERR:
         return StoreError(f"{file} could not be read or written ({problem}); nothing of this change was kept")
     if isinstance(problem, sqlite3.ProgrammingError):

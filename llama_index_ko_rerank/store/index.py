@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
-from llama_index.core import VectorStoreIndex
+from llama_index.core import StorageContext, VectorStoreIndex
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.indices.utils import embed_nodes
 from llama_index.core.schema import BaseNode, Document, MetadataMode
@@ -16,7 +16,9 @@ from llama_index.core.utils import get_tqdm_iterable
 from llama_index_ko_rerank.embed import embedding_identity
 from llama_index_ko_rerank.errors import DamagedIndex, EmptyCorpus, IndexExists, IndexNotFound
 from llama_index_ko_rerank.store.connections import NODES_FILE
+from llama_index_ko_rerank.store.document_hashes import StoredDocumentHashes
 from llama_index_ko_rerank.store.index_folder import IndexFolder
+from llama_index_ko_rerank.store.index_settings import IndexSettings, VectorType, check_vector_type
 from llama_index_ko_rerank.store.node_rows import check_node, check_unique
 from llama_index_ko_rerank.store.splitting import KoreanSentenceSplitter, make_splitter
 from llama_index_ko_rerank.store.vector_store import DurableFaissVectorStore
@@ -34,6 +36,8 @@ def build_index(
     chunk_tokens: int | None = None,
     overwrite: bool = False,
     show_progress: bool = False,
+    vector_dtype: VectorType = "float32",
+    index_settings: IndexSettings | None = None,
 ) -> VectorStoreIndex:
     """Embed documents or nodes and keep them in a folder.
 
@@ -49,6 +53,9 @@ def build_index(
         chunk_tokens: The most tokens of a chunk; 256 or the model's limit where None.
         overwrite: Replace an index that is there, or one that is damaged.
         show_progress: Show LlamaIndex's progress bars.
+        vector_dtype: How vectors are kept on disk: ``float32``, or ``float16`` in half the room, by which a cosine
+            moves by some 0.0001.
+        index_settings: Which FAISS index is made of them; chosen by their number where None.
 
     Returns:
         The index, opened; ``index.vector_store`` is its `DurableFaissVectorStore`.
@@ -58,18 +65,26 @@ def build_index(
         IndexExists: There is an index, and ``overwrite`` is False.
         InvalidNode, InvalidText, DuplicateNodeId: Before anything is embedded or written.
         InvalidVector, DimensionMismatch: The model made unusable vectors; nothing is kept.
-        InvalidSetting: ``chunk_tokens`` is out of range.
-        StoreError: The folder cannot be written.
+        InvalidSetting: ``chunk_tokens`` is out of range, or ``vector_dtype`` unknown.
+        IndexBusy: Another process is writing the index.
+        IndexReadOnly, DiskFull: The folder cannot be written.
     """
+    check_vector_type(vector_dtype)
+    asked = IndexSettings() if index_settings is None else IndexSettings.of(index_settings)
     splitter = make_splitter(embed_model, chunk_tokens=chunk_tokens)
     folder = Path(path).expanduser().absolute()
-    _make_room(folder, overwrite=overwrite)
+    make_room(folder, overwrite=overwrite)
     nodes = _to_nodes(documents_or_nodes, splitter, show_progress=show_progress)
     identity = embedding_identity(embed_model)
     index_folder = IndexFolder(folder, mode="rebuild", embedding_identity=None)
     try:
         with index_folder.transaction():
-            index_folder.start_over(embedding_identity=identity, settings={"chunk_tokens": chunk_tokens})
+            index_folder.start_over(
+                embedding_identity=identity,
+                settings={"chunk_tokens": chunk_tokens},
+                vector_dtype=vector_dtype,
+                index_settings=asked,
+            )
             remaining = iter(nodes)
             while batch := list(islice(remaining, _BATCH)):
                 vectors = embed_nodes(batch, embed_model, show_progress=show_progress)
@@ -79,22 +94,31 @@ def build_index(
     return open_index(folder, embed_model=embed_model)
 
 
-def open_index(path: str | Path, *, embed_model: BaseEmbedding) -> VectorStoreIndex:
+def open_index(
+    path: str | Path, *, embed_model: BaseEmbedding, index_settings: IndexSettings | None = None
+) -> VectorStoreIndex:
     """Open the index in a folder; documents inserted later are split as those that it was built from.
+
+    Args:
+        path: The folder.
+        embed_model: The model that it was built with.
+        index_settings: Another FAISS index is made from now on; the recorded one where None.
 
     Raises:
         IndexNotFound: There is no index, or its first build was interrupted.
         ModelMismatch: It was built with another model.
         DamagedIndex: Its table cannot be read.
-        StoreError: It was made by a newer release.
+        IndexTooNew: It was made by a newer release.
+        IndexReadOnly: An earlier release made it, or other settings are given, and the folder cannot be written.
     """
     identity = embedding_identity(embed_model)
-    store = DurableFaissVectorStore(path, embedding_identity=identity, create=False)
+    store = DurableFaissVectorStore(path, embedding_identity=identity, create=False, index_settings=index_settings)
     splitter = make_splitter(embed_model, chunk_tokens=store.settings.get("chunk_tokens"))
-    return VectorStoreIndex.from_vector_store(store, embed_model=embed_model, transformations=[splitter])
+    storage = StorageContext.from_defaults(vector_store=store, docstore=StoredDocumentHashes(store))
+    return VectorStoreIndex([], embed_model=embed_model, storage_context=storage, transformations=[splitter])
 
 
-def _make_room(folder: Path, *, overwrite: bool) -> None:
+def make_room(folder: Path, *, overwrite: bool) -> None:
     """See to it that an index can be built in the folder, leaving one that is there as it is until then."""
     try:
         IndexFolder(folder, mode="open", embedding_identity=None).close()

@@ -10,6 +10,7 @@ from typing import Any
 
 from llama_index_ko_rerank.embed import identity_differences
 from llama_index_ko_rerank.errors import ModelMismatch
+from llama_index_ko_rerank.store.index_settings import IndexSettings, VectorType, check_vector_type
 
 UNIT_LENGTH = "unit length"
 """How vectors are normalised, so that their inner product is their cosine."""
@@ -28,8 +29,10 @@ class Manifest:
         settings: What the index was built with besides its model, such as ``{"chunk_tokens": 256}``.
         complete: False between the start of a first build and its end.
         log_starts_at: The log of deletions is whole from this generation on.
-        snapshot_generation: The generation of the last FAISS snapshot; None where there is none.
-        snapshot_sha256: That snapshot's checksum in hexadecimal.
+        snapshot_generation: The generation at which a FAISS snapshot was last due; None where none was.
+        snapshot_sha256: That snapshot's checksum in hexadecimal; None where its kind of index needs none.
+        vector_dtype: How the table keeps vectors.
+        index_settings: Which FAISS index is made of them.
     """
 
     generation: int
@@ -42,6 +45,8 @@ class Manifest:
     log_starts_at: int
     snapshot_generation: int | None
     snapshot_sha256: str | None
+    vector_dtype: VectorType
+    index_settings: IndexSettings
 
     @classmethod
     def read(cls, connection: sqlite3.Connection) -> Manifest:
@@ -57,8 +62,10 @@ class Manifest:
         try:
             values["embedding_identity"] = json.loads(values["embedding_identity"] or "null")
             values["settings"] = json.loads(values["settings"])
-        except ValueError as problem:
-            raise sqlite3.DatabaseError(f"its manifest is no JSON: {problem}") from problem
+            values["index_settings"] = IndexSettings.of(json.loads(values["index_settings"]))
+            values["vector_dtype"] = check_vector_type(values["vector_dtype"])
+        except (ValueError, TypeError) as problem:
+            raise sqlite3.DatabaseError(f"its manifest cannot be read: {problem}") from problem
         values["complete"] = bool(values["complete"])
         return cls(**values)
 

@@ -21,6 +21,7 @@ from llama_index.core.schema import (
 )
 
 from llama_index_ko_rerank.errors import DamagedIndex, DuplicateNodeId, InvalidNode
+from llama_index_ko_rerank.store.row_packing import pack, unpack
 from llama_index_ko_rerank.text.normalize import check_text
 
 _KINDS: dict[str, type[BaseNode]] = {
@@ -60,6 +61,41 @@ class NodeRow:
         """Say whether the row is what was written."""
         fields = (self.node_id, self.ref_doc_id, self.kind, self.text, self.metadata, self.body)
         return self.content_hash == _checksum(*fields)
+
+
+def to_columns(row: NodeRow) -> tuple[str, str | None, str, str, bytes, bytes]:
+    """Give what the table keeps of a row: id, document, kind, metadata, packed text and body, content hash."""
+    packed = pack(row.node_id, row.ref_doc_id, row.metadata, text=row.text, body=row.body)
+    return row.node_id, row.ref_doc_id, row.kind, row.metadata, packed, bytes.fromhex(row.content_hash)
+
+
+def from_columns(columns: Sequence[Any]) -> NodeRow:
+    """Make the row that `to_columns` was given.
+
+    Raises:
+        DamagedIndex: The packed text and body cannot be read.
+    """
+    node_id, ref_doc_id, kind, metadata, packed, content_hash = columns
+    try:
+        text, body = unpack(node_id, ref_doc_id, metadata, packed)
+        return NodeRow(node_id, ref_doc_id, kind, text, metadata, body, content_hash.hex())
+    except (ValueError, TypeError, AttributeError) as problem:
+        raise _not_what_was_written(node_id) from problem
+
+
+def read_metadata(node_id: str, metadata: str) -> dict[str, Any]:
+    """Read a row's metadata.
+
+    Raises:
+        DamagedIndex: They are no JSON object any more.
+    """
+    try:
+        values = json.loads(metadata)
+    except (ValueError, TypeError) as problem:
+        raise _not_what_was_written(node_id) from problem
+    if not isinstance(values, dict):
+        raise _not_what_was_written(node_id)
+    return values
 
 
 def check_node(node: object) -> BaseNode:
@@ -117,9 +153,7 @@ def to_node(row: NodeRow) -> BaseNode:
         DamagedIndex: The row holds something else than what was written.
     """
     if not row.is_intact():
-        raise DamagedIndex(
-            f"the stored node {row.node_id!r} is not what was written; add it again or rebuild the index"
-        )
+        raise _not_what_was_written(row.node_id)
     try:
         content: dict[str, Any] = json.loads(row.body)
         content["metadata"] = json.loads(row.metadata)
@@ -146,6 +180,10 @@ def _to_row(node: BaseNode) -> NodeRow:
             "data are no JSON; keep such data outside and refer to it by a path or an address"
         )
     return row
+
+
+def _not_what_was_written(node_id: object) -> DamagedIndex:
+    return DamagedIndex(f"the stored node {node_id!r} is not what was written; add it again or rebuild the index")
 
 
 def _checksum(*fields: str | None) -> str:

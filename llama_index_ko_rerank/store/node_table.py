@@ -9,22 +9,25 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from llama_index_ko_rerank.errors import DamagedIndex, IndexNotFound, StoreError
+from llama_index_ko_rerank.errors import IndexBusy, IndexNotFound, IndexReadOnly, StoreError
 from llama_index_ko_rerank.store.connections import (
     BUSY_SECONDS,
-    NODES_FILE,
     check_length,
     connect,
     in_plain_words,
     is_writable,
 )
+from llama_index_ko_rerank.store.index_settings import IndexSettings, VectorType
 from llama_index_ko_rerank.store.manifest import Manifest
-from llama_index_ko_rerank.store.schema import check_version, is_blank, write_schema
-from llama_index_ko_rerank.store.snapshots import snapshot_files
+from llama_index_ko_rerank.store.migrations import migrate
+from llama_index_ko_rerank.store.schema import SCHEMA_VERSION, check_version, version_of
+from llama_index_ko_rerank.store.snapshots import discard_snapshots
+from llama_index_ko_rerank.store.table_making import has_table, make_table
 from llama_index_ko_rerank.store.table_view import TableView
 from llama_index_ko_rerank.store.table_writer import TableWriter
 
 Mode = Literal["open", "create", "rebuild"]
+_UNUSED_SHARE = 0.2
 
 
 class NodeTable:
@@ -44,6 +47,8 @@ class NodeTable:
         *,
         mode: Mode = "open",
         embedding_identity: Mapping[str, Any] | None = None,
+        vector_dtype: VectorType = "float32",
+        index_settings: IndexSettings | None = None,
         busy_seconds: float = BUSY_SECONDS,
     ) -> None:
         """Open the table in a folder.
@@ -53,25 +58,36 @@ class NodeTable:
             mode: ``open`` needs a complete index. ``create`` makes an empty one where there is none. ``rebuild`` makes
                 one that is incomplete until `TableWriter.start_over`, and takes what an interrupted build has left.
             embedding_identity: Recorded where an index is made.
+            vector_dtype: Recorded where an index is made: how it keeps vectors.
+            index_settings: Recorded where an index is made; the default ones where None.
             busy_seconds: How long to wait for another writer.
 
         Raises:
             IndexNotFound: There is no index, or its first build was interrupted.
             DamagedIndex: The file cannot be read, or is of something else.
-            StoreError: The folder cannot be written, or the file was made by a newer release.
+            IndexTooNew: A newer release made it.
+            IndexReadOnly: There is none, or one of an earlier release, and the folder cannot be written.
         """
         self.folder = folder
-        self.read_only = not is_writable(folder) if (folder / NODES_FILE).is_file() else False
+        exists = has_table(folder)
+        self.read_only = exists and not is_writable(folder)
         self._busy_seconds = busy_seconds
         self._write_lock = threading.RLock()
         self._writer: TableWriter | None = None
         self._idle: list[sqlite3.Connection] = []
         self._closed = False
-        if mode != "open":
-            self._make(mode, embedding_identity)
-        elif not (folder / NODES_FILE).is_file():
+        if mode == "open" and not exists:
             raise IndexNotFound(
                 f"there is no index in {folder}; build one with build_index(documents, {str(folder)!r})"
+            )
+        if mode != "open" and not self.read_only:
+            make_table(
+                folder,
+                complete=mode == "create",
+                embedding_identity=embedding_identity,
+                vector_dtype=vector_dtype,
+                index_settings=index_settings or IndexSettings(),
+                busy_seconds=busy_seconds,
             )
         try:
             self._check(mode)
@@ -101,12 +117,17 @@ class NodeTable:
         Inside a transaction of the same thread this is a step of it, undone alone where the step raises.
 
         Raises:
-            StoreError: Another writer is at work, the folder is read-only, the disk is full, or the table was closed.
+            IndexBusy: Another writer is at work.
+            IndexReadOnly: The folder cannot be written.
+            DiskFull: There is no room; nothing of the change was kept.
+            StoreError: The table was closed.
         """
         if self.read_only:
-            raise StoreError(f"the index in {self.folder} is in a folder that cannot be written; it can only be read")
+            raise IndexReadOnly(
+                f"the index in {self.folder} is in a folder that cannot be written; it can only be read"
+            )
         if not self._write_lock.acquire(timeout=self._busy_seconds):
-            raise StoreError(f"another thread is writing the index in {self.folder}; try again when it has finished")
+            raise IndexBusy(f"another thread is writing the index in {self.folder}; try again when it has finished")
         try:
             if self._writer is None:
                 with self._outer_transaction() as writer:
@@ -127,6 +148,30 @@ class NodeTable:
                 connection.execute(f"PRAGMA busy_timeout={round(self._busy_seconds * 1000)}")
         finally:
             self._give_back(connection)
+
+    def give_back_room(self) -> int:
+        """Write the table anew without the pages that nothing uses any more; for that time it takes its room twice.
+
+        Returns:
+            How many bytes became free; 0 where less than a fifth of the table would.
+
+        Raises:
+            IndexBusy: Somebody else is at work.
+            DiskFull: There is no room for the copy.
+        """
+        connection = self._take()
+        try:
+            with in_plain_words(self.folder):
+                unused, pages, size = (
+                    int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+                    for name in ("freelist_count", "page_count", "page_size")
+                )
+                if unused <= _UNUSED_SHARE * pages:
+                    return 0
+                connection.execute("VACUUM")
+        finally:
+            self._give_back(connection)
+        return unused * size
 
     def close(self) -> None:
         """Close all connections; a view or a transaction that is open goes on to its end."""
@@ -169,33 +214,15 @@ class NodeTable:
         else:
             self._idle.append(connection)
 
-    def _make(self, mode: Mode, embedding_identity: Mapping[str, Any] | None) -> None:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as problem:
-            raise StoreError(f"an index cannot be made in {self.folder}: {problem}") from problem
-        if self.read_only:
-            return
-        if not is_writable(self.folder):
-            raise StoreError(f"an index cannot be made in {self.folder}: the folder cannot be written")
-        connection = connect(self.folder, busy_seconds=self._busy_seconds, create=True)
-        try:
-            with in_plain_words(self.folder):
-                if is_blank(connection):
-                    if mode == "create" and snapshot_files(self.folder):
-                        raise DamagedIndex(
-                            f"{self.folder / NODES_FILE} is empty though there was an index; restore it from a copy, "
-                            "or build the index again with build_index(..., overwrite=True)"
-                        )
-                    write_schema(connection, embedding_identity=embedding_identity, complete=mode == "create")
-        finally:
-            connection.close()
-
     def _check(self, mode: Mode) -> None:
         connection = self._take()
         try:
             with in_plain_words(self.folder):
                 check_version(connection, self.folder)
+                is_old = version_of(connection) < SCHEMA_VERSION
+                if is_old:
+                    check_length(connection, self.folder)
+                    self._migrate(connection)
                 complete = Manifest.read(connection).complete
                 check_length(connection, self.folder)
         finally:
@@ -205,3 +232,14 @@ class NodeTable:
                 f"the index in {self.folder} is being built, or its build was interrupted, so that nothing of it is "
                 "there; run build_index again"
             )
+
+    def _migrate(self, connection: sqlite3.Connection) -> None:
+        if self.read_only:
+            raise IndexReadOnly(
+                f"the index in {self.folder} was made by an earlier release, and opening it brings it up to date; "
+                "open it once from where its folder can be written"
+            )
+        migrate(connection, self.folder)
+        with self.transaction() as writer:
+            if writer.manifest().snapshot_generation is None:
+                discard_snapshots(self.folder, keep=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from llama_index.core.vector_stores.types import MetadataFilters, VectorStoreQuery, VectorStoreQueryMode
+from llama_index.core.vector_stores.types import VectorStoreQuery, VectorStoreQueryMode
 from numpy.typing import NDArray
 
 from llama_index_ko_rerank.errors import InvalidSetting, UnsupportedQuery
@@ -29,7 +29,7 @@ def check_query(query: VectorStoreQuery) -> NDArray[np.float32]:
         The query's embedding at unit length, shape (dimension,).
 
     Raises:
-        UnsupportedQuery: A mode other than ``default``, metadata filters, or an option of another mode.
+        UnsupportedQuery: A mode other than ``default``, or an option of another mode.
         InvalidSetting: ``similarity_top_k`` is not a whole number of at least 1, or ids are not strings.
         InvalidVector: The query has no embedding, or one of NaN, infinity or zeros.
     """
@@ -39,7 +39,6 @@ def check_query(query: VectorStoreQuery) -> NDArray[np.float32]:
             f"DurableFaissVectorStore has the query mode 'default' and not {mode!r}; "
             "HybridRetriever searches by words and vectors together"
         )
-    refuse_filters(query.filters)
     given = [option for option in _OTHER_MODES_OPTIONS if getattr(query, option) is not None]
     if given:
         raise UnsupportedQuery(f"DurableFaissVectorStore does not know the query option {given[0]!r}; leave it out")
@@ -63,19 +62,6 @@ def check_ids(ids: Sequence[str], what: str) -> None:
         raise InvalidSetting(f"{what} is a list of strings, not {ids!r:.80}")
     for one in ids:
         check_text(one, f"an id in {what}")
-
-
-def refuse_filters(filters: MetadataFilters | None) -> None:
-    """Refuse metadata filters, which a later release brings; a filter without conditions is none.
-
-    Raises:
-        UnsupportedQuery: There is a condition.
-    """
-    if filters is not None and filters.filters:
-        raise UnsupportedQuery(
-            "DurableFaissVectorStore has no metadata filters yet; a later release brings them. "
-            "Restrict the search by node_ids or doc_ids instead"
-        )
 
 
 def refuse_options(method: str, options: Mapping[str, object]) -> None:

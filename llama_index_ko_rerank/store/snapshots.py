@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
 import re
 from pathlib import Path
 
-from llama_index_ko_rerank.errors import StoreError
+from llama_index_ko_rerank.errors import DiskFull, StoreError
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ def snapshot_files(folder: Path) -> list[Path]:
     return sorted(file for file in folder.glob("vectors.*") if _NAME.fullmatch(file.name))
 
 
-def write_snapshot(folder: Path, generation: int, payload: memoryview) -> str:
+def write_snapshot(folder: Path, generation: int, payload: bytes) -> str:
     """Put a snapshot on disk so that the file is either whole or not there.
 
     Only the holder of the table's write lock may call this.
@@ -35,7 +36,8 @@ def write_snapshot(folder: Path, generation: int, payload: memoryview) -> str:
         The sha256 of the file in hexadecimal, to be recorded in the table.
 
     Raises:
-        StoreError: The disk is full or the folder cannot be written; nothing is left behind.
+        DiskFull: The disk is full; nothing is left behind.
+        StoreError: The folder cannot be written; nothing is left behind.
     """
     target = snapshot_file(folder, generation)
     part = target.with_name(target.name + _BEING_WRITTEN)
@@ -48,7 +50,8 @@ def write_snapshot(folder: Path, generation: int, payload: memoryview) -> str:
         _sync_folder(folder)
     except OSError as problem:
         part.unlink(missing_ok=True)
-        raise StoreError(f"the snapshot {target} could not be written ({problem}); the nodes are safe") from problem
+        kind = DiskFull if problem.errno == errno.ENOSPC else StoreError
+        raise kind(f"the snapshot {target} could not be written ({problem}); the nodes are safe") from problem
     return hashlib.sha256(payload).hexdigest()
 
 

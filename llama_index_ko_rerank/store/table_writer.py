@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,9 +14,10 @@ from numpy.typing import NDArray
 
 from llama_index_ko_rerank.errors import DimensionMismatch, StoreError
 from llama_index_ko_rerank.store.connections import in_plain_words
+from llama_index_ko_rerank.store.index_settings import IndexSettings, VectorType
 from llama_index_ko_rerank.store.manifest import Manifest, as_json
-from llama_index_ko_rerank.store.node_rows import NodeRow
-from llama_index_ko_rerank.store.table_view import VECTOR_TYPE
+from llama_index_ko_rerank.store.node_rows import NodeRow, to_columns
+from llama_index_ko_rerank.store.table_view import TableView
 
 
 class TableWriter:
@@ -37,6 +39,10 @@ class TableWriter:
         """Read the manifest as this transaction has made it."""
         with self._statements():
             return Manifest.read(self._connection)
+
+    def view(self) -> TableView:
+        """Give a view of the table as this transaction has made it so far."""
+        return TableView(self._connection, self._folder)
 
     @contextmanager
     def step(self) -> Iterator[None]:
@@ -70,7 +76,8 @@ class TableWriter:
         Raises:
             DimensionMismatch: The index holds vectors of another length.
         """
-        dimension = self.manifest().dimension
+        manifest = self.manifest()
+        dimension = manifest.dimension
         if dimension is not None and vectors.shape[1] != dimension:
             raise DimensionMismatch(
                 f"the index in {self._folder} holds {dimension}-d vectors, and the nodes have {vectors.shape[1]}-d "
@@ -80,15 +87,13 @@ class TableWriter:
             self._delete_where("node_id = ?", [row.node_id for row in rows])
             first = self._next_row_id()
             self._connection.executemany(
-                "INSERT INTO nodes VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    (first + n, r.node_id, r.ref_doc_id, r.kind, r.text, r.metadata, r.body, r.content_hash)
-                    for n, r in enumerate(rows)
-                ),
+                "INSERT INTO nodes VALUES (?, ?, ?, ?, ?, ?, ?)",
+                ((first + n, *to_columns(row)) for n, row in enumerate(rows)),
             )
-            blobs = vectors.astype(VECTOR_TYPE, copy=False)
+            blobs = vectors.astype(np.dtype(manifest.vector_dtype).newbyteorder("<"), order="C", copy=False)
             self._connection.executemany(
-                "INSERT INTO vectors VALUES (?, ?)", ((first + n, blob.tobytes()) for n, blob in enumerate(blobs))
+                "INSERT INTO vectors VALUES (?, ?, ?)",
+                ((first + n, blob.tobytes(), zlib.crc32(blob)) for n, blob in enumerate(blobs)),
             )
             self._connection.execute("UPDATE manifest SET dimension = ?", (vectors.shape[1],))
             self._changed(len(rows))
@@ -98,10 +103,15 @@ class TableWriter:
         with self._statements():
             return self._delete_where("node_id = ?", node_ids)
 
-    def delete_document(self, ref_doc_id: str) -> int:
-        """Delete all nodes of a document and return how many there were."""
+    def delete_rows(self, row_ids: Iterable[int]) -> int:
+        """Delete nodes by row id, leaving unknown ones aside, and return how many there were."""
         with self._statements():
-            return self._delete_where("ref_doc_id = ?", [ref_doc_id])
+            return self._delete_where("id = ?", row_ids)
+
+    def delete_documents(self, ref_doc_ids: Iterable[str]) -> int:
+        """Delete all nodes of some documents, leaving unknown ones aside, and return how many there were."""
+        with self._statements():
+            return self._delete_where("ref_doc_id = ?", ref_doc_ids)
 
     def clear(self) -> None:
         """Delete all nodes; the model stays recorded, the length of the vectors is open again."""
@@ -115,17 +125,33 @@ class TableWriter:
             )
             self._changed(-count)
 
-    def start_over(self, *, embedding_identity: Mapping[str, Any] | None, settings: Mapping[str, Any]) -> None:
+    def start_over(
+        self,
+        *,
+        embedding_identity: Mapping[str, Any] | None,
+        settings: Mapping[str, Any],
+        vector_dtype: VectorType = "float32",
+        index_settings: IndexSettings | None = None,
+    ) -> None:
         """Delete all nodes and record another model and other settings; the index is complete with the transaction."""
         self.clear()
         with self._statements():
             self._connection.execute(
-                "UPDATE manifest SET embedding_identity = ?, settings = ?, complete = 1",
-                (as_json(embedding_identity), as_json(settings)),
+                "UPDATE manifest SET embedding_identity = ?, settings = ?, vector_dtype = ?, complete = 1",
+                (as_json(embedding_identity), as_json(settings), vector_dtype),
             )
+        self.record_index_settings(index_settings or IndexSettings())
 
-    def record_snapshot(self, generation: int, sha256: str) -> None:
-        """Note a snapshot that is safe on disk, and forget deletions from before the one that it replaces."""
+    def record_index_settings(self, index_settings: IndexSettings) -> None:
+        """Note which FAISS index is to be made from now on; nodes and generation stay as they are."""
+        with self._statements():
+            self._connection.execute("UPDATE manifest SET index_settings = ?", (as_json(index_settings.as_dict()),))
+
+    def record_snapshot(self, generation: int, sha256: str | None) -> None:
+        """Note a snapshot that is safe on disk, and forget deletions from before the one that it replaces.
+
+        A checksum of None says that the index of this generation needs no file: it is made from the table in no time.
+        """
         with self._statements():
             before = self.manifest()
             starts_at = max(before.log_starts_at, before.snapshot_generation or 0)
@@ -142,7 +168,7 @@ class TableWriter:
         with in_plain_words(self._folder):
             yield
 
-    def _delete_where(self, condition: str, keys: Iterable[str]) -> int:
+    def _delete_where(self, condition: str, keys: Iterable[str] | Iterable[int]) -> int:
         deleted = 0
         for key in keys:
             found = self._connection.execute(f"SELECT id FROM nodes WHERE {condition}", (key,))  # noqa: S608  # own

@@ -1,9 +1,8 @@
-"""The FAISS index: derived from the table, exact, in memory."""
+"""The FAISS index in memory: derived from the table, ranked by the table's own vectors."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,117 +10,160 @@ import faiss as compiled_faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from llama_index_ko_rerank.errors import DamagedIndex
+from llama_index_ko_rerank.store.faiss_kinds import Look, candidates, largest_error, make_faiss_index
+from llama_index_ko_rerank.store.index_settings import IndexKind, IndexSettings
 
 # FAISS's type stubs do not know what its Python layer adds.
 faiss: Any = compiled_faiss
 
+Fetch = Callable[[NDArray[np.int64]], NDArray[np.float32]]
 _SPARE = 16
-_byte_limit_lock = threading.Lock()
+_WORN_SHARE = 0.2
+_OUTGROWN = 2
 
 
 class VectorIndex:
-    """Vectors of unit length under row ids, searched one by one (``IndexIDMap2`` over ``IndexFlatIP``).
+    """Vectors of unit length under row ids, searched one by one.
+
+    FAISS gives candidates, by what it holds in memory; they are ranked by the cosines of the vectors that the caller
+    fetches from the table, in float64, row by row in one order, so that equal vectors have equal cosines.
 
     Not thread-safe: many threads may search at one time, and none may while one adds or removes.
 
     Attributes:
+        settings: What was asked for.
+        kind: What was made of it for so many vectors as there were.
+        dimension: The length of the vectors.
         generation: The generation of the table that this is the index of; whoever changes the index sets it.
         last_row_id: The highest row id that was ever added, 0 where none was.
+        count: How many vectors there are.
+        built_for: How many vectors there were when it was made.
+        alive: Whether the vector of each row id is there, by its place.
+        faiss_index: What FAISS holds of them.
     """
 
-    def __init__(self, dimension: int, *, generation: int) -> None:
-        self._faiss = faiss.IndexIDMap2(faiss.IndexFlatIP(dimension))
+    def __init__(self, settings: IndexSettings, dimension: int, *, count: int, generation: int) -> None:
+        """Make an empty index that is meant for ``count`` vectors."""
+        self.settings = settings
+        self.kind: IndexKind = settings.kind_for(count, dimension)
+        self.dimension = dimension
         self.generation = generation
         self.last_row_id = 0
+        self.count = 0
+        self.built_for = count
+        self.faiss_index = make_faiss_index(self.kind, settings, dimension, count)
+        self.alive = np.zeros(1, dtype=np.bool_)
 
-    @property
-    def dimension(self) -> int:
-        """The length of the vectors."""
-        return int(self._faiss.d)
-
-    @property
-    def count(self) -> int:
-        """How many vectors there are."""
-        return int(self._faiss.ntotal)
+    def train(self, sample: NDArray[np.float32]) -> None:
+        """Learn from some of the vectors, before any is added; see `training_size`."""
+        if not self.faiss_index.is_trained:
+            self.faiss_index.train(np.ascontiguousarray(sample))
 
     def add(self, row_ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
         """Add vectors of unit length, shape (row ids, dimension), under ascending ids past `last_row_id`."""
-        if row_ids.size:
-            self._faiss.add_with_ids(np.ascontiguousarray(vectors), row_ids)
-            self.last_row_id = int(row_ids[-1])
+        if not row_ids.size:
+            return
+        self.faiss_index.add_with_ids(np.ascontiguousarray(vectors), row_ids)
+        self.last_row_id = int(row_ids[-1])
+        if self.last_row_id >= len(self.alive):
+            self.alive = _resized(self.alive, self.last_row_id + 1 + self.last_row_id // 8)
+        self.alive[row_ids] = True
+        self.count += row_ids.size
 
     def remove(self, row_ids: NDArray[np.int64]) -> None:
         """Remove vectors; ids that are not there are left aside."""
-        if row_ids.size:
-            self._faiss.remove_ids(row_ids)
+        row_ids = row_ids[row_ids <= self.last_row_id]
+        row_ids = row_ids[self.alive[row_ids]]
+        if not row_ids.size:
+            return
+        self.alive[row_ids] = False
+        self.count -= row_ids.size
+        if self.kind != "hnsw":
+            self.faiss_index.remove_ids(row_ids)
+
+    def is_worn(self) -> bool:
+        """Say whether the index should be made anew: it was outgrown, or too much of it is only marked as removed."""
+        if self.settings.kind_for(self.count, self.dimension) != self.kind:
+            return True
+        outgrown = self.kind != "flat" and self.count > _OUTGROWN * self.built_for
+        return bool(outgrown or self.faiss_index.ntotal - self.count > _WORN_SHARE * self.faiss_index.ntotal)
 
     def search(
-        self, query: NDArray[np.float32], *, top_k: int, allowed: NDArray[np.int64] | None = None
+        self, query: NDArray[np.float32], *, top_k: int, fetch: Fetch, allowed: NDArray[np.bool_] | None = None
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Find the nearest vectors by cosine, exactly.
+        """Find the nearest vectors by cosine.
 
-        FAISS adds up in float32, in an order that depends on where a vector lies, so that equal vectors may differ in
-        the last digits. Therefore some more candidates are taken than asked for, until the last of them is worse than
-        the k-th by more than FAISS can be wrong; their cosines are computed again in float64, row by row in one order.
+        A flat index takes candidates until the last of them is worse than the k-th by more than 16 bits can be wrong:
+        its answer is exact. The other kinds take as many as their settings say; where a filter leaves fewer than were
+        asked for among those that they meet, they look at every vector.
 
         Args:
             query: Of unit length, shape (dimension,).
             top_k: At least 1; more than there are is all of them.
-            allowed: Row ids to search among, all of them in the index and each once; all where None.
+            fetch: Gives the exact vectors of row ids, shape (row ids, dimension).
+            allowed: Whether each row id may be found, by its place; ids past its end may not. All may where None.
 
         Returns:
             Row ids and cosines in -1 to 1, best first; equal cosines in the order of the ids.
         """
-        population = self.count if allowed is None else len(allowed)
+        alive, population = self._alive_among(allowed)
         wanted = min(top_k, population)
         if not wanted:
             return np.empty(0, np.int64), np.empty(0, np.float64)
-        selection: dict[str, Any] = {}
-        if allowed is not None:
-            selection["params"] = faiss.SearchParameters(sel=faiss.IDSelectorBatch(allowed))
-        # A sum of n products of float32 is off by at most n/2 epsilons, where the products' absolutes add up to 1.
-        uncertain = self.dimension * float(np.finfo(np.float32).eps)
+        share = population / self.count
+        error = largest_error(self.kind, self.dimension)
         reach = min(population, wanted + _SPARE)
-        while True:
-            with _one_thread():
-                cosines, row_ids = self._faiss.search(query[np.newaxis], reach, **selection)
-            if reach == population or cosines[0, wanted - 1] - cosines[0, -1] > uncertain:
-                break
-            reach = min(population, reach * 4)
-        return self._rank_exactly(query, row_ids[0], wanted)
+        if error is None:
+            row_ids = self._approximate(query, wanted, population, alive, share)
+        else:
+            while True:
+                cosines, row_ids = self._candidates(Look(query, reach, alive, share, at_all=True))
+                if reach == population or cosines[wanted - 1] - cosines[-1] > 2 * error:
+                    break
+                reach = min(population, reach * 4)
+        return _rank(query, row_ids, fetch(row_ids), wanted)
 
-    def to_bytes(self) -> memoryview:
-        """Serialise in FAISS's own format."""
-        return memoryview(faiss.serialize_index(self._faiss))
+    def _approximate(
+        self,
+        query: NDArray[np.float32],
+        wanted: int,
+        population: int,
+        alive: NDArray[np.bool_] | None,
+        share: float,
+    ) -> NDArray[np.int64]:
+        reach = min(population, max(wanted * self.settings.oversampling, wanted + _SPARE))
+        at_all = reach * 2 > population
+        _, row_ids = self._candidates(Look(query, reach, alive, share, at_all=at_all))
+        if len(row_ids) < wanted and not at_all:
+            _, row_ids = self._candidates(Look(query, reach, alive, share, at_all=True))
+        return row_ids
 
-    @classmethod
-    def from_bytes(cls, payload: bytes, *, dimension: int, generation: int) -> VectorIndex:
-        """Read what `to_bytes` wrote; its checksum must have been verified before.
+    def _candidates(self, look: Look) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        with _one_thread():
+            return candidates(self.kind, self.settings, self.faiss_index, look)
 
-        Raises:
-            DamagedIndex: FAISS cannot read it, or it is an index of another kind or dimension.
-        """
-        try:
-            with _limited_to(len(payload)):
-                loaded = faiss.deserialize_index(np.frombuffer(payload, dtype=np.uint8))
-        except RuntimeError as problem:
-            raise DamagedIndex(f"FAISS cannot read the snapshot: {problem}") from problem
-        flat = faiss.downcast_index(loaded.index) if isinstance(loaded, faiss.IndexIDMap2) else None
-        if not isinstance(flat, faiss.IndexFlatIP) or loaded.d != dimension:
-            raise DamagedIndex(f"the snapshot holds a {type(loaded).__name__} of {loaded.d}-d vectors of another kind")
-        index = cls(dimension, generation=generation)
-        index._faiss = loaded
-        index.last_row_id = int(loaded.id_map.at(loaded.ntotal - 1)) if loaded.ntotal else 0
-        return index
+    def _alive_among(self, allowed: NDArray[np.bool_] | None) -> tuple[NDArray[np.bool_] | None, int]:
+        """Give the mask that FAISS needs, if any, and how many vectors may be found."""
+        if allowed is None:
+            has_removed = self.faiss_index.ntotal > self.count
+            return (self.alive if has_removed else None), self.count
+        alive = _resized(allowed, len(self.alive)) & self.alive
+        return alive, int(np.count_nonzero(alive))
 
-    def _rank_exactly(
-        self, query: NDArray[np.float32], row_ids: NDArray[np.int64], wanted: int
-    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        vectors = self._faiss.reconstruct_batch(row_ids).astype(np.float64)
-        cosines = (vectors * query.astype(np.float64)).sum(axis=1)
-        order = np.lexsort((row_ids, -cosines))[:wanted]
-        return row_ids[order], np.clip(cosines[order], -1.0, 1.0)
+
+def _rank(
+    query: NDArray[np.float32], row_ids: NDArray[np.int64], vectors: NDArray[np.float32], wanted: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    cosines = (vectors.astype(np.float64) * query.astype(np.float64)).sum(axis=1)
+    order = np.lexsort((row_ids, -cosines))[:wanted]
+    return row_ids[order], np.clip(cosines[order], -1.0, 1.0)
+
+
+def _resized(mask: NDArray[np.bool_], length: int) -> NDArray[np.bool_]:
+    """Cut a mask, or fill it up with False."""
+    resized = np.zeros(length, dtype=np.bool_)
+    resized[: len(mask)] = mask[:length]
+    return resized
 
 
 @contextmanager
@@ -133,18 +175,3 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         faiss.omp_set_num_threads(before)
-
-
-@contextmanager
-def _limited_to(size: int) -> Iterator[None]:
-    """Let FAISS allocate no vector larger than the bytes it reads from, where this FAISS knows such a limit."""
-    if not hasattr(faiss, "set_deserialization_vector_byte_limit"):
-        yield
-        return
-    with _byte_limit_lock:
-        before = faiss.get_deserialization_vector_byte_limit()
-        faiss.set_deserialization_vector_byte_limit(size)
-        try:
-            yield
-        finally:
-            faiss.set_deserialization_vector_byte_limit(before)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import Protocol
 
 from kiwipiepy import KiwiConfig, Token
@@ -18,6 +20,7 @@ from kiwipiepy import KiwiConfig, Token
 from llama_index_ko_rerank.errors import InvalidSetting
 from llama_index_ko_rerank.text.kiwi import UserWord, analyser, kiwi_version
 from llama_index_ko_rerank.text.normalize import normalize
+from llama_index_ko_rerank.text.pieces import bounded_pieces
 
 CONTENT_TAGS: dict[str, tuple[str, ...]] = {
     "nouns name what a text is about": ("NNG", "NNP", "NR", "NP"),
@@ -113,12 +116,15 @@ class MorphemeTokenizer:
     def analyse(self, texts: Iterable[str]) -> Iterator[MorphemeStream]:
         """Return the content morphemes of each text with tags and sentence numbers, in one pass of Kiwi.
 
+        A text of more than 8,000 characters is read in pieces (see `bounded_pieces`), whose ends end a sentence.
+
         Raises:
             InvalidText: A text holds lone surrogates.
         """
-        kiwi = analyser(self.user_words)
-        texts = (normalize(text) for text in texts)
-        return (_stream(morphemes) for morphemes in kiwi.tokenize(texts, override_config=self._config))
+        counts: deque[int] = deque()
+        pieces = _counted_pieces(texts, counts)
+        analysed = analyser(self.user_words).tokenize(pieces, override_config=self._config)
+        return _joined((_stream(morphemes) for morphemes in analysed), counts)
 
     def tokens(self, texts: Iterable[str]) -> Iterator[list[str]]:
         """Yield the content morphemes of each text.
@@ -154,13 +160,7 @@ class MorphemeTokenizer:
         if len(pieces) == 1:
             # One text is analysed in this thread, and so does not wait for Kiwi's own on a busy machine.
             return _stream(analyser(self.user_words).tokenize(pieces[0], override_config=self._config))
-        whole = MorphemeStream([], [], [])
-        for piece in self.analyse(pieces):
-            before = whole.sentences[-1] + 1 if whole.sentences else 0
-            whole.sentences.extend(before + number for number in piece.sentences)
-            whole.forms.extend(piece.forms)
-            whole.tags.extend(piece.tags)
-        return whole
+        return _one_stream(self.analyse(pieces))
 
 
 def _stream(morphemes: Iterable[Token]) -> MorphemeStream:
@@ -174,6 +174,32 @@ def _stream(morphemes: Iterable[Token]) -> MorphemeStream:
                 stream.tags.append(tag)
                 stream.sentences.append(morpheme.sent_position)
     return stream
+
+
+def _counted_pieces(texts: Iterable[str], counts: deque[int]) -> Iterator[str]:
+    """Yield the pieces of each text, noting before the first of them how many they are."""
+    for text in texts:
+        pieces = bounded_pieces(normalize(text))
+        counts.append(len(pieces))
+        yield from pieces
+
+
+def _joined(streams: Iterator[MorphemeStream], counts: deque[int]) -> Iterator[MorphemeStream]:
+    """Yield one stream a text from the streams of its pieces."""
+    for first in streams:
+        count = counts.popleft()
+        yield first if count == 1 else _one_stream([first, *islice(streams, count - 1)])
+
+
+def _one_stream(pieces: Iterable[MorphemeStream]) -> MorphemeStream:
+    """Put the streams of a text's pieces one after the other."""
+    whole = MorphemeStream([], [], [])
+    for piece in pieces:
+        before = whole.sentences[-1] + 1 if whole.sentences else 0
+        whole.sentences.extend(before + number for number in piece.sentences)
+        whole.forms.extend(piece.forms)
+        whole.tags.extend(piece.tags)
+    return whole
 
 
 def _checked(pair: Sequence[str]) -> UserWord:

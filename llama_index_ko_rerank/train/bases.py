@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+from transformers import PreTrainedConfig
 
-from llama_index_ko_rerank.catalog import PoolingMode, find_model
+from llama_index_ko_rerank.catalog import CatalogModel, PoolingMode, find_model
 from llama_index_ko_rerank.embed.loading import load_model, no_library_bars, set_max_tokens, set_pooling, token_counter
 from llama_index_ko_rerank.embed.model_folder import find_model_folder
+from llama_index_ko_rerank.embed.settings import DtypeName
 from llama_index_ko_rerank.errors import InvalidSetting, ModelNotFound, UnsuitableModel
-from llama_index_ko_rerank.train.recipes import SCRATCH
+from llama_index_ko_rerank.train.recipe import SCRATCH
 from llama_index_ko_rerank.train.scratch import small_cross_encoder, static_model
 
 _Model = TypeVar("_Model", SentenceTransformer, CrossEncoder)
@@ -49,7 +51,13 @@ class Base(Generic[_Model]):
 
 
 def bi_encoder_base(
-    base: str, *, texts: Sequence[str], pooling: PoolingMode | None, device: str, seed: int
+    base: str,
+    *,
+    texts: Sequence[str],
+    pooling: PoolingMode | None,
+    device: str,
+    seed: int,
+    dtype: DtypeName = "float32",
 ) -> Base[SentenceTransformer]:
     """Load or make an embedding model to train, with its prompts under ``query`` and ``document``.
 
@@ -59,6 +67,7 @@ def bi_encoder_base(
         pooling: None is what the model or the catalog says, and otherwise the mean.
         device: A torch device.
         seed: Of the random vectors of ``scratch``.
+        dtype: Of the weights; ``bfloat16`` only for a backbone that stays as it is.
 
     Raises:
         InvalidSetting: A pooling was asked of a static embedding, which has none.
@@ -72,7 +81,7 @@ def bi_encoder_base(
             )
         return Base(SCRATCH, None, static_model(texts, seed=seed, device=device), max_tokens=None)
     folder = find_model_folder(base)
-    model = load_model(folder, dtype="float32", device=device, trust_remote_code=False)
+    model = load_model(folder, dtype=dtype, device=device, trust_remote_code=False)
     found_pooling = set_pooling(model, folder, pooling)
     token_counter(model, folder)  # refuses a tokenizer with no vocabulary
     if not isinstance(model[0], StaticEmbedding):
@@ -82,43 +91,96 @@ def bi_encoder_base(
     return Base(name, folder.revision, model, set_max_tokens(model, folder, None), found_pooling)
 
 
-def cross_encoder_base(base: str, *, texts: Sequence[str], device: str, seed: int) -> Base[CrossEncoder]:
-    """Load or make a cross-encoder to train, with one logit; a base without such a head gets a random one.
+def cross_encoder_base(
+    base: str, *, texts: Sequence[str], device: str, seed: int, class_names: Sequence[str] = ()
+) -> Base[CrossEncoder]:
+    """Load or make a cross-encoder to train; a base without a head of that width gets a random one.
 
     Args:
         base: ``scratch``, a folder, a catalog name, or a hub name.
         texts: What the vocabulary of ``scratch`` is learnt from.
         device: A torch device.
         seed: Of the weights of ``scratch``, and of a new head.
+        class_names: One logit for each of these classes; a single logit where there are none.
 
     Raises:
         ModelNotFound: There is no such folder or catalog name, and the hub does not have it or is out of reach.
-        UnsuitableModel: It cannot become a cross-encoder with one logit, or its tokenizer has no pad token.
+        UnsuitableModel: It cannot become a cross-encoder with such a head, or its tokenizer has no pad token.
     """
+    num_labels = max(1, len(class_names))
     if base == SCRATCH:
         with no_library_bars():
-            model = small_cross_encoder(texts, seed=seed, device=device)
+            model = small_cross_encoder(texts, seed=seed, device=device, num_labels=num_labels)
+        _name_classes(model, class_names)
         return Base(SCRATCH, None, model, max_tokens=model.max_seq_length)
+    found = _find_cross_encoder(base)
+    model = _load_cross_encoder(found, device=device, seed=seed, num_labels=num_labels)
+    _check_pad_token(base, model)
+    known = found.catalog
+    model.max_seq_length = min(_longest_input(model), known.max_tokens if known else LONGEST_PAIR, LONGEST_PAIR)
+    _name_classes(model, class_names)
+    return Base(base if found.is_local else found.name, found.revision, model, max_tokens=model.max_seq_length)
+
+
+def trained_cross_encoder(name: str, *, device: str, role: str) -> CrossEncoder:
+    """Load a cross-encoder that has learnt already, to judge or to teach another.
+
+    Args:
+        name: A folder, a catalog name, or a hub name.
+        device: A torch device.
+        role: What it is wanted for, as an error says it.
+
+    Raises:
+        ModelNotFound: There is no such folder or catalog name, and the hub does not have it or is out of reach.
+        UnsuitableModel: It has no head of one logit that was trained.
+    """
+    found = _find_cross_encoder(name)
+    model = _load_cross_encoder(found, device=device, seed=0, num_labels=None)
+    config = _config(model)
+    if model.num_labels != 1 or "ForSequenceClassification" not in str((config.architectures or [""])[0]):
+        raise UnsuitableModel(f"the {role} {name!r} is no trained cross-encoder with one logit; pass another model")
+    model.max_seq_length = min(_longest_input(model), LONGEST_PAIR)
+    return model
+
+
+class _Found(NamedTuple):
+    name: str
+    revision: str | None
+    is_local: bool
+    catalog: CatalogModel | None
+
+
+def _find_cross_encoder(base: str) -> _Found:
     is_local = Path(base).expanduser().is_dir()
     known = None if is_local else find_model(base)
     name = known.name if known else str(Path(base).expanduser()) if is_local else base
-    revision = known.revision if known else None
-    model = _load_cross_encoder(name, revision=revision, is_local=is_local, device=device, seed=seed)
-    _check_pad_token(base, model)
-    model.max_seq_length = min(_longest_input(model), known.max_tokens if known else LONGEST_PAIR, LONGEST_PAIR)
-    return Base(base if is_local else name, revision, model, max_tokens=model.max_seq_length)
+    return _Found(name, known.revision if known else None, is_local, known)
 
 
-def _load_cross_encoder(name: str, *, revision: str | None, is_local: bool, device: str, seed: int) -> CrossEncoder:
+def _name_classes(model: CrossEncoder, class_names: Sequence[str]) -> None:
+    if class_names:
+        config = _config(model)
+        config.id2label = dict(enumerate(class_names))
+        config.label2id = {name: label for label, name in enumerate(class_names)}
+
+
+def _config(model: CrossEncoder) -> PreTrainedConfig:
+    assert model.model is not None  # `_load_cross_encoder` refuses one without
+    return model.model.config
+
+
+def _load_cross_encoder(found: _Found, *, device: str, seed: int, num_labels: int | None) -> CrossEncoder:
+    name = found.name
+    wanted = "a cross-encoder" if num_labels is None else f"a cross-encoder with {_logits(num_labels)}"
     try:
         with no_library_bars(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model: CrossEncoder = CrossEncoder(
                 name,
-                num_labels=1,
-                revision=revision,
+                num_labels=num_labels,
+                revision=found.revision,
                 device=device,
-                local_files_only=is_local,
+                local_files_only=found.is_local,
                 model_kwargs={"dtype": torch.float32, "use_safetensors": True},
             )
     except OSError as error:
@@ -127,10 +189,14 @@ def _load_cross_encoder(name: str, *, revision: str | None, is_local: bool, devi
             f"({_first_line(error)}); pass a folder of this machine or 'scratch'"
         ) from error
     except (ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
-        raise UnsuitableModel(f"{name!r} cannot become a cross-encoder with one logit: {_first_line(error)}") from error
-    if model.model is None or model.num_labels != 1:
-        raise UnsuitableModel(f"{name!r} has no transformer with one logit to train")
+        raise UnsuitableModel(f"{name!r} cannot become {wanted}: {_first_line(error)}") from error
+    if model.model is None or num_labels not in (None, model.num_labels):
+        raise UnsuitableModel(f"{name!r} has no transformer with {_logits(num_labels or 1)} to train")
     return model
+
+
+def _logits(count: int) -> str:
+    return "one logit" if count == 1 else f"{count} logits"
 
 
 def _check_pad_token(base: str, model: SentenceTransformer | CrossEncoder) -> None:

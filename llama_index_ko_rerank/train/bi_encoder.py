@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_args
-
-from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.losses import CosineSimilarityLoss, MultipleNegativesRankingLoss
 
 from llama_index_ko_rerank.catalog import PoolingMode
 from llama_index_ko_rerank.data.dataset import PairDataset, RetrievalDataset
-from llama_index_ko_rerank.errors import InvalidSetting, nearest
-from llama_index_ko_rerank.train.bases import Base, bi_encoder_base
-from llama_index_ko_rerank.train.loop import Lesson
-from llama_index_ko_rerank.train.plan import plan_run
-from llama_index_ko_rerank.train.preflight import count_cut
-from llama_index_ko_rerank.train.probes import CosineProbe, SearchProbe
-from llama_index_ko_rerank.train.recipes import SCRATCH
+from llama_index_ko_rerank.train.recipe import SCRATCH, Recipe
+from llama_index_ko_rerank.train.request import TrainingRequest
 from llama_index_ko_rerank.train.result import TrainingResult
-from llama_index_ko_rerank.train.rows import QuestionRows, SentenceRows
-from llama_index_ko_rerank.train.scratch import weigh_by_rarity
-from llama_index_ko_rerank.train.session import Request, Session, open_session, teach
+from llama_index_ko_rerank.train.training import train_model
 
 
 def train_bi_encoder(
@@ -28,7 +17,7 @@ def train_bi_encoder(
     output_dir: str | Path,
     *,
     base: str = SCRATCH,
-    recipe: str | None = None,
+    recipe: str | Recipe | None = None,
     validation: RetrievalDataset | PairDataset | None = None,
     epochs: int | None = None,
     batch_size: int | None = None,
@@ -55,7 +44,8 @@ def train_bi_encoder(
         output_dir: The folder of the model.
         base: ``scratch`` (a static embedding with a vocabulary learnt from the data), a folder, a catalog name, or a
             hub name.
-        recipe: ``book-mrc`` for questions with contexts, ``book-sts`` for sentence pairs; by the data where None.
+        recipe: For questions with contexts ``book-mrc`` (so where None), ``strong``, ``static`` or ``e5-mistral``; for
+            sentence pairs ``book-sts`` (so where None) or ``sts``; or one with options in it, from `adjust_recipe`.
         validation: What to choose the best step by; a tenth of the contexts, or pairs, of `dataset` where None.
         epochs: The recipe's where None, as are the next three.
         batch_size: Rows a step.
@@ -73,16 +63,17 @@ def train_bi_encoder(
 
     Raises:
         InvalidSetting: A setting is unknown, out of range or does not fit, or the folder is not free to be written.
-        EmptyCorpus: There is too little to learn from.
+        EmptyCorpus: There is too little to learn from, or a question has no passage that could be its negative.
         MalformedData: A row is empty, or a label is not in 0-1, or all labels are equal.
         SplitLeak: Training and validation share contexts or sentence pairs.
         InvalidText: A text holds lone surrogates.
-        ModelNotFound: There is no such base, and the hub does not have it or is out of reach.
-        UnsuitableModel: The base is no embedding model, is damaged, or its tokenizer has no pad token.
+        ModelNotFound: There is no such base or judge, and the hub does not have it or is out of reach.
+        UnsuitableModel: The base is no embedding model of the kind that the recipe trains, is damaged, or its tokenizer
+            has no pad token.
+        MissingExtra: The recipe needs peft, and it is not installed.
+        DiskFull: A checkpoint or the model could not be written; what was there is whole.
     """
-    if pooling is not None and pooling not in get_args(PoolingMode):
-        raise InvalidSetting(f"there is no pooling {pooling!r}; {nearest(str(pooling), get_args(PoolingMode))}")
-    request = Request(
+    request = TrainingRequest(
         output_dir=output_dir,
         base=base,
         recipe=recipe,
@@ -91,6 +82,7 @@ def train_bi_encoder(
         learning_rate=learning_rate,
         warmup_steps=warmup_steps,
         max_steps=max_steps,
+        pooling=pooling,
         seed=seed,
         resume=resume,
         overwrite=overwrite,
@@ -98,42 +90,4 @@ def train_bi_encoder(
         show_progress=show_progress,
         device=device,
     )
-    session = open_session("bi-encoder", dataset, validation, request)
-    texts = session.training.texts
-    model = bi_encoder_base(base, texts=texts, pooling=pooling, device=session.device, seed=seed)
-    return teach(
-        session,
-        model,
-        _lesson(session, model),
-        cut_rows=count_cut(model, [(text,) for text in dict.fromkeys(texts)]),
-        first_weights=(lambda untrained: weigh_by_rarity(untrained, texts)) if model.is_scratch else None,
-    )
-
-
-def _lesson(session: Session, base: Base[SentenceTransformer]) -> Lesson[SentenceTransformer]:
-    training, validation = session.training, session.validation
-    query_prompt, passage_prompt = base.model.prompts["query"] or "", base.model.prompts["document"] or ""
-    if isinstance(training, QuestionRows) and isinstance(validation, QuestionRows):
-        contexts = [pair.context for pair in training.pairs]
-        return Lesson(
-            loss=MultipleNegativesRankingLoss(base.model),
-            columns={"question": [pair.question for pair in training.pairs], "context": contexts},
-            prompts={"question": query_prompt, "context": passage_prompt},
-            distinct_in_batch=session.recipe.distinct_in_batch,
-            probe=SearchProbe(validation, seed=session.request.seed),
-            plan=plan_run(session.schedule, rows=len(contexts), max_steps=session.request.max_steps, contexts=contexts),
-        )
-    assert isinstance(training, SentenceRows)  # `split_rows` gives two of one kind
-    assert isinstance(validation, SentenceRows)
-    return Lesson(
-        loss=CosineSimilarityLoss(base.model),
-        columns={
-            "sentence1": [pair.sentence1 for pair in training.pairs],
-            "sentence2": [pair.sentence2 for pair in training.pairs],
-            "label": [float(pair.label) for pair in training.pairs],
-        },
-        prompts={"sentence1": passage_prompt, "sentence2": passage_prompt},
-        distinct_in_batch=session.recipe.distinct_in_batch,
-        probe=CosineProbe(validation),
-        plan=plan_run(session.schedule, rows=len(training.pairs), max_steps=session.request.max_steps),
-    )
+    return train_model("bi-encoder", dataset, request, validation=validation)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -20,17 +18,26 @@ from sentence_transformers import (
     SentenceTransformerTrainingArguments,
 )
 from sentence_transformers.base.evaluation import BaseEvaluator
-from sentence_transformers.base.sampler import BatchSamplers, DefaultBatchSampler
+from sentence_transformers.base.sampler import BatchSamplers
 from sentence_transformers.base.trainer import BaseTrainer
-from transformers import PrinterCallback
+from sentence_transformers.sentence_transformer.data_collator import SentenceTransformerDataCollator
+from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+from transformers import PrinterCallback, TrainerState
 
 from llama_index_ko_rerank.embed.loading import no_library_bars
+from llama_index_ko_rerank.train.batches import ApartBatches, ShuffledBatches
+from llama_index_ko_rerank.train.disk_room import full_disk_is_said
 from llama_index_ko_rerank.train.plan import RunPlan
 from llama_index_ko_rerank.train.probes import Probe
+from llama_index_ko_rerank.train.recipe import Batches
+from llama_index_ko_rerank.train.static_tokens import RememberedTokens
+from llama_index_ko_rerank.train.stopping import StopsEarly, is_exhausted, measured
 from llama_index_ko_rerank.train.training_bar import TrainingBar
 
 _Model = TypeVar("_Model", SentenceTransformer, CrossEncoder)
-_BLOCK = 16  # batches whose rows are sorted by length together
+
+_SAMPLERS = {"shuffled": ShuffledBatches, "no-duplicates": BatchSamplers.NO_DUPLICATES, "apart": ApartBatches}
+_STATE = "trainer_state.json"
 
 _log = logging.getLogger(__name__)
 
@@ -41,20 +48,22 @@ class Lesson(Generic[_Model]):
 
     Attributes:
         loss: The sentence-transformers loss, made for the model.
-        columns: The training rows by column, in the order that the loss wants; texts, and ``label`` where it needs one.
-            Nothing else may be here, since every other column would be fed to the model as text.
+        columns: The training rows by column, in the order that the loss wants; texts or lists of texts, and ``label``
+            where it needs one. Nothing else may be here, since every other column would be fed to the model as text.
         prompts: The text put before each column's texts.
-        distinct_in_batch: Whether no text may stand twice in a batch.
+        batches: Which rows may share a batch.
         probe: What the best step is chosen by.
         plan: How long to learn.
+        patience: Measurements with no gain after which the lesson ends; None for none.
     """
 
     loss: torch.nn.Module
-    columns: Mapping[str, Sequence[str] | Sequence[float]]
+    columns: Mapping[str, Sequence[object]]
     prompts: Mapping[str, str]
-    distinct_in_batch: bool
+    batches: Batches
     probe: Probe[_Model]
     plan: RunPlan
+    patience: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +103,15 @@ def run(
         show_progress: Draw a bar.
 
     Raises:
-        OSError: A checkpoint could not be written, such as on a full disk; the earlier ones are whole.
+        DiskFull: A checkpoint could not be written; the earlier ones are whole.
     """
-    trainer = _trainer(model, lesson, checkpoints, seed=seed, device=device)
-    trainer.remove_callback(PrinterCallback)
-    if show_progress:
-        trainer.add_callback(TrainingBar(lesson.probe.metric))
+    advice = "make room and pass resume=True to go on from the last whole checkpoint"
     try:
-        with no_library_bars():
-            trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
-            state = trainer.state
+        with no_library_bars(), full_disk_is_said(checkpoints, advice):
+            state = _train(model, lesson, checkpoints, resume_from, seed, device, show_progress)
             best_step = state.best_global_step or state.global_step
             if best_step != state.global_step:
-                _load_weights(model, checkpoints / f"checkpoint-{best_step}")
+                load_weights(model, checkpoints / f"checkpoint-{best_step}")
     except KeyboardInterrupt:
         _log.warning("training was interrupted; resume=True goes on from the last checkpoint in %s", checkpoints)
         raise
@@ -115,9 +120,35 @@ def run(
     return Outcome(state.global_step, best_step, history)
 
 
-def _trainer(
+def _train(
+    model: _Model,
+    lesson: Lesson[_Model],
+    checkpoints: Path,
+    resume_from: Path | None,
+    seed: int,
+    device: str,
+    show_progress: bool,
+) -> TrainerState:
+    """Run the trainer, unless it had run out of patience when it was interrupted."""
+    metric = lesson.probe.metric
+    if resume_from is not None:
+        earlier: TrainerState = TrainerState.load_from_json(str(resume_from / _STATE))
+        if is_exhausted(measured(earlier, metric), lesson.patience):
+            return earlier
+    trainer = make_trainer(model, lesson, checkpoints, seed=seed, device=device)
+    if show_progress:
+        trainer.add_callback(TrainingBar(metric))
+    if lesson.patience is not None:
+        trainer.add_callback(StopsEarly(metric, lesson.patience))
+    trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
+    state: TrainerState = trainer.state
+    return state
+
+
+def make_trainer(
     model: _Model, lesson: Lesson[_Model], checkpoints: Path, *, seed: int, device: str
 ) -> SentenceTransformerTrainer | CrossEncoderTrainer:
+    """Make the library's trainer for a lesson; the arguments are those of `run`."""
     from datasets import Dataset
 
     settings = {
@@ -127,9 +158,17 @@ def _trainer(
         "evaluator": _Evaluator(lesson.probe),
     }
     options = _options(lesson, checkpoints, seed=seed, device=device)
+    trainer: SentenceTransformerTrainer | CrossEncoderTrainer
     if isinstance(model, CrossEncoder):
-        return _CrossEncoderTrainer(args=_one_device(CrossEncoderTrainingArguments(**options)), **settings)
-    return _BiEncoderTrainer(args=_one_device(SentenceTransformerTrainingArguments(**options)), **settings)
+        trainer = _CrossEncoderTrainer(args=_one_device(CrossEncoderTrainingArguments(**options)), **settings)
+    else:
+        if isinstance(model[0], StaticEmbedding):
+            settings["data_collator"] = SentenceTransformerDataCollator(
+                preprocess_fn=RememberedTokens(model[0]), prompts=options["prompts"]
+            )
+        trainer = _BiEncoderTrainer(args=_one_device(SentenceTransformerTrainingArguments(**options)), **settings)
+    trainer.remove_callback(PrinterCallback)
+    return trainer
 
 
 def _options(lesson: Lesson[_Model], checkpoints: Path, *, seed: int, device: str) -> dict[str, Any]:
@@ -143,7 +182,7 @@ def _options(lesson: Lesson[_Model], checkpoints: Path, *, seed: int, device: st
         "warmup_steps": schedule.warmup_steps,
         "weight_decay": schedule.weight_decay,
         "lr_scheduler_type": "linear",
-        "batch_sampler": BatchSamplers.NO_DUPLICATES if lesson.distinct_in_batch else ShuffledBatches,
+        "batch_sampler": _SAMPLERS[lesson.batches],
         "prompts": {column: prompt for column, prompt in lesson.prompts.items() if prompt},
         "seed": seed,
         "eval_strategy": "steps",
@@ -170,39 +209,10 @@ def _one_device(arguments: _Arguments) -> _Arguments:
     return arguments
 
 
-def _load_weights(model: _Model, checkpoint: Path) -> None:
+def load_weights(model: _Model, checkpoint: Path) -> None:
     """Load a checkpoint's weights; unlike the trainer's own way, one that cannot be read is an error."""
     saved = type(model)(str(checkpoint), device=str(model.device), local_files_only=True)
     model.load_state_dict(saved.state_dict())
-
-
-class ShuffledBatches(DefaultBatchSampler):
-    """Batches in an order that seed and epoch alone decide, each of rows of like length so that little is padded.
-
-    The library's default goes on with one generator from epoch to epoch, so that a run resumed in the third epoch
-    would get the batches of the first. Rows are shuffled, then sorted by length within blocks of `_BLOCK` batches.
-    """
-
-    def __iter__(self) -> Iterator[list[int]]:
-        """Yield the rows of each batch of the current epoch."""
-        generator = torch.Generator().manual_seed(self.seed + self.epoch)
-        order = torch.randperm(len(self._lengths), generator=generator).tolist()
-        batches: list[list[int]] = []
-        for start in range(0, len(order), _BLOCK * self.batch_size):
-            block = sorted(order[start : start + _BLOCK * self.batch_size], key=self._lengths.__getitem__)
-            batches += [block[at : at + self.batch_size] for at in range(0, len(block), self.batch_size)]
-        for place in torch.randperm(len(batches), generator=generator).tolist():
-            yield batches[place]
-
-    def __len__(self) -> int:
-        """Count the batches, a smaller one included."""
-        return math.ceil(len(self._lengths) / self.batch_size)
-
-    @cached_property
-    def _lengths(self) -> list[int]:
-        """The characters of each row; the library keeps the data set as `sampler`."""
-        rows: Any = self.sampler
-        return [sum(len(text) for text in row.values() if isinstance(text, str)) for row in rows]
 
 
 class _Evaluator(BaseEvaluator):

@@ -9,10 +9,15 @@ from dataclasses import dataclass
 from llama_index_ko_rerank.evaluate.rendering import markdown_table, versions_text
 from llama_index_ko_rerank.evaluate.report import installed_versions
 from llama_index_ko_rerank.train.plan import RunPlan
-from llama_index_ko_rerank.train.recipes import SCRATCH, ModelTask, Recipe
+from llama_index_ko_rerank.train.recipe import SCRATCH, ModelTask, Recipe
 from llama_index_ko_rerank.train.result import TrainingResult
 
-_METRICS = {"mrr@10": "MRR@10", "spearman": "Spearman's correlation"}
+_METRICS = {"mrr@10": "MRR@10", "spearman": "Spearman's correlation", "macro-f1": "F1, the mean of the classes"}
+_TWICE = {
+    "shuffled": "allowed",
+    "no-duplicates": "never",
+    "apart": "no question or context, and no context as another row's negative",
+}
 _KINDS = {"bi-encoder": "embedding model", "cross-encoder": "cross-encoder"}
 _PIPELINES = {"bi-encoder": "sentence-similarity", "cross-encoder": "text-ranking"}
 _USES = {
@@ -30,9 +35,11 @@ class CardFacts:
 
     Attributes:
         recipe: What the model was trained by.
-        plan: The schedule as it was run.
+        plans: The schedule as it was run, of each lesson.
         revision: The commit of the base on the hub.
         data: The data sets, with their splits and rows, by what they were used for.
+        notes: What else was found of the data: mined negatives, class sizes.
+        probe_note: How the score was measured, where that is not plain.
         max_tokens: The longest input in tokens; None where there is no limit.
         pooling: How token vectors become one.
         prompts: Put before texts, by what they are.
@@ -42,9 +49,11 @@ class CardFacts:
     """
 
     recipe: Recipe
-    plan: RunPlan
+    plans: tuple[RunPlan, ...]
     revision: str | None
     data: Mapping[str, str]
+    notes: tuple[str, ...]
+    probe_note: str
     max_tokens: int | None
     pooling: str | None
     prompts: Mapping[str, str]
@@ -62,7 +71,9 @@ def model_card(result: TrainingResult, facts: CardFacts) -> str:
         f"A Korean {kind}, trained {_origin(result, facts)} with the recipe `{facts.recipe.name}` of "
         "llama-index-ko-rerank.",
         f"```python\n{_USES[facts.recipe.task].format(folder=result.path.name)}\n```",
-        "## Data\n\n" + "\n".join(f"- {use}: {description}" for use, description in facts.data.items()),
+        "## Data\n\n"
+        + "\n".join(f"- {use}: {description}" for use, description in facts.data.items())
+        + "".join(f"\n- {note}" for note in facts.notes),
         "## Settings\n\n" + markdown_table(["setting", "value"], _settings(result, facts)),
         "## Scores\n\n" + _scores(result, facts.recipe.task),
         "## Made with\n\n"
@@ -88,20 +99,54 @@ def _origin(result: TrainingResult, facts: CardFacts) -> str:
 
 
 def _settings(result: TrainingResult, facts: CardFacts) -> list[tuple[str, str]]:
-    schedule = facts.plan.schedule
+    plan = facts.plans[0]
+    schedule = plan.schedule
     return [
         ("loss", facts.recipe.loss),
-        ("epochs", f"{schedule.epochs}" + (f", at most {facts.plan.max_steps} steps" if facts.plan.max_steps else "")),
+        *_of_the_recipe(facts.recipe),
+        ("epochs", f"{schedule.epochs}" + (f", at most {plan.max_steps} steps" if plan.max_steps else "")),
         ("steps", f"{result.steps:,}"),
         ("batch size", f"{schedule.batch_size}"),
-        ("a text twice in a batch", "never" if facts.recipe.distinct_in_batch else "allowed"),
+        ("a text twice in a batch", _TWICE[facts.recipe.batches]),
         ("learning rate", f"{schedule.learning_rate:g}, falling to 0 in a straight line"),
         ("warm-up steps", f"{schedule.warmup_steps}"),
         ("weight decay", f"{schedule.weight_decay:g}"),
         ("longest input in tokens", "no limit" if facts.max_tokens is None else f"{facts.max_tokens:,}"),
         *([("pooling", facts.pooling)] if facts.pooling else []),
         *((f"prompt of a {what}", json.dumps(prompt, ensure_ascii=False)) for what, prompt in facts.prompts.items()),
+        *_second_stage(facts),
         ("seed", f"{facts.seed}"),
+    ]
+
+
+def _of_the_recipe(recipe: Recipe) -> list[tuple[str, str]]:
+    """List what a recipe settles beside its schedule, where it does."""
+    rows: list[tuple[str, str]] = []
+    if recipe.loss == "MultipleNegativesRankingLoss":
+        rows.append(("temperature", f"{1 / recipe.scale:g}"))
+    if recipe.mining is not None:
+        rows.append(("hard negatives a row", f"{recipe.mining.negatives}, margin {recipe.mining.margin:g}"))
+    if recipe.matryoshka_dims:
+        rows.append(("may be cut to", ", ".join(map(str, recipe.matryoshka_dims))))
+    if recipe.space_loss:
+        rows.append(("questions that lose spaces", f"{recipe.space_loss:.0%}"))
+    if recipe.lora is not None:
+        state = "merged into the backbone" if recipe.lora.merged else "beside the backbone, which is loaded with them"
+        rows.append(("adapters", f"rank {recipe.lora.rank}, alpha {recipe.lora.alpha}, {state}"))
+    helpers = {"judge": recipe.judge, "teacher": recipe.teacher, "mined with": recipe.embed_model}
+    rows += [(role, f"`{name}`") for role, name in helpers.items() if name]
+    if recipe.class_names:
+        rows.append(("classes", ", ".join(recipe.class_names)))
+    return rows
+
+
+def _second_stage(facts: CardFacts) -> list[tuple[str, str]]:
+    if len(facts.plans) == 1:
+        return []
+    plan = facts.plans[1]
+    return [
+        ("second stage", f"{facts.recipe.then}, {plan.steps:,} steps of {plan.schedule.batch_size} lists"),
+        ("its learning rate", f"{plan.schedule.learning_rate:g}"),
     ]
 
 
@@ -126,11 +171,8 @@ def _limits(result: TrainingResult, facts: CardFacts) -> list[str]:
         "The scores are from data of the same kind as the training rows, they have no interval, and the best step was "
         "chosen by them, so they flatter the model. Measure it on questions of your own with `ko-rerank evaluate`."
     ]
-    if facts.recipe.task == "cross-encoder" and result.metric == "mrr@10":
-        limits.append(
-            "In the validation lists the right context is always among the candidates, so the score says how well they "
-            "are ordered, not how often a search finds the answer."
-        )
+    if facts.probe_note:
+        limits.append(facts.probe_note)
     if result.base == SCRATCH and facts.recipe.task == "bi-encoder":
         limits.append(
             "It is a bag of word pieces: it reads no word order, and knows no synonym that the data do not show."

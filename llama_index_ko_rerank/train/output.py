@@ -36,8 +36,14 @@ class OutputFolder:
     resumes: bool
 
     @classmethod
-    def prepare(cls, path: str | Path, *, overwrite: bool, resume: bool) -> OutputFolder:
+    def prepare(cls, path: str | Path, *, overwrite: bool, resume: bool, writes: bool = True) -> OutputFolder:
         """Check that a run may write here, and make the folder; nothing in it is changed yet.
+
+        Args:
+            path: The folder.
+            overwrite: Whether what is there may be replaced.
+            resume: Whether the run goes on from checkpoints.
+            writes: False to look only, and make nothing.
 
         Raises:
             InvalidSetting: The folder holds something that the run would replace, or cannot be written.
@@ -48,9 +54,10 @@ class OutputFolder:
             refusal = _refusal(entries, overwrite=overwrite, resume=resume)
             if refusal:
                 raise InvalidSetting(f"output_dir {str(folder)!r} {refusal}")
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder), tempfile.TemporaryDirectory(dir=folder.parent):
-                pass
+            if writes:
+                folder.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryFile(dir=folder), tempfile.TemporaryDirectory(dir=folder.parent):
+                    pass
         except OSError as error:
             raise InvalidSetting(f"output_dir {str(folder)!r} cannot be written: {error}") from error
         if folder.is_mount():
@@ -79,6 +86,7 @@ class OutputFolder:
         if earlier is not None:
             _check_same_run(earlier, run, self.checkpoints)
             return newest_checkpoint(self.checkpoints)
+        run_file.unlink(missing_ok=True)  # first, so that checkpoints removed by half belong to no run
         if self.checkpoints.exists():
             shutil.rmtree(self.checkpoints)
         self.checkpoints.mkdir(parents=True)
@@ -97,12 +105,12 @@ class OutputFolder:
             write(model)
             if keep_checkpoints:
                 shutil.copytree(self.checkpoints, model / CHECKPOINTS)
-            self.path.rename(old)
             try:
+                self.path.rename(old)
                 model.rename(self.path)
-            except OSError:
-                old.rename(self.path)
-                raise
+            finally:  # whatever came between, Ctrl-C too: the folder is there, as it was or as it should be
+                if not self.path.exists():
+                    old.rename(self.path)
 
 
 def newest_checkpoint(folder: Path) -> Path | None:

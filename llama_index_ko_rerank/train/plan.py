@@ -12,7 +12,7 @@ import torch
 
 from llama_index_ko_rerank.embed.loading import check_device
 from llama_index_ko_rerank.errors import InvalidSetting
-from llama_index_ko_rerank.train.recipes import Schedule
+from llama_index_ko_rerank.train.recipe import Schedule
 
 _log = logging.getLogger(__name__)
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sentence_transformers import CrossEncoder, SentenceTransformer
 
 from llama_index_ko_rerank.evaluate.metrics import reciprocal_rank_at_k
 from llama_index_ko_rerank.text.tokenizers import BigramTokenizer
+from llama_index_ko_rerank.train.inference import pair_logits, unit_vectors
 from llama_index_ko_rerank.train.rows import QuestionRows, SentenceRows
 
 _Model = TypeVar("_Model", SentenceTransformer, CrossEncoder, contravariant=True)
@@ -32,6 +32,7 @@ class ProbeSettings:
         rerank_questions: Questions asked of a cross-encoder, drawn where there are more.
         rerank_candidates: Passages that it reads for each question, one of its contexts among them.
         rerank_near: How many of these are the passages that share most character bigrams with the question.
+        first_stage_candidates: Passages that a cross-encoder reorders for each question as the search found them.
         batch_size: Texts or pairs that go through the model at once.
     """
 
@@ -40,13 +41,20 @@ class ProbeSettings:
     rerank_questions: int = 100
     rerank_candidates: int = 10
     rerank_near: int = 5
+    first_stage_candidates: int = 20
     batch_size: int = 32
 
 
 class Probe(Protocol[_Model]):
-    """One figure of a model, larger is better."""
+    """One figure of a model, larger is better.
+
+    Attributes:
+        metric: The figure's name.
+        note: What a reader of the model's card must know of how it was measured; may be empty.
+    """
 
     metric: str
+    note: str
 
     def value(self, model: _Model) -> float:
         """Measure the model; the same weights give the same figure."""
@@ -61,23 +69,19 @@ class SearchProbe:
     """
 
     metric = MRR
+    note = ""
 
     def __init__(self, rows: QuestionRows, *, seed: int, settings: ProbeSettings = ProbeSettings()) -> None:
-        self.questions, answers = _drawn_questions(rows, settings.search_questions, seed)
-        everything = dict.fromkeys((*rows.collection, *rows.contexts))
-        needed = frozenset().union(*answers)
-        others = [text for text in everything if text not in needed]
-        room = min(len(others), max(0, settings.search_passages - len(needed)))
-        kept = needed.union(random.Random(seed).sample(others, room))
-        self.passages = [text for text in everything if text in kept]
+        self.questions, answers = drawn_questions(rows, settings.search_questions, seed)
+        self.passages = drawn_collection(rows, answers, settings.search_passages, seed)
         place = {text: index for index, text in enumerate(self.passages)}
         self._relevant = [{place[text] for text in texts} for texts in answers]
         self._batch_size = settings.batch_size
 
     def value(self, model: SentenceTransformer) -> float:
         """Embed, compare by cosine, and average 1 / rank over the questions."""
-        questions = _unit_vectors(model, self.questions, "query", self._batch_size)
-        passages = _unit_vectors(model, self.passages, "document", self._batch_size)
+        questions = unit_vectors(model, self.questions, "query", self._batch_size)
+        passages = unit_vectors(model, self.passages, "document", self._batch_size)
         order = np.argsort(-(questions @ passages.T), axis=1, kind="stable")[:, :10].tolist()
         return float(
             np.mean([reciprocal_rank_at_k(row, own, k=10) for row, own in zip(order, self._relevant, strict=True)])
@@ -94,9 +98,13 @@ class RerankProbe:
     """
 
     metric = MRR
+    note = (
+        "In the validation lists the right context is always among the candidates, so the score says how well they are "
+        "ordered, not how often a search finds the answer."
+    )
 
     def __init__(self, rows: QuestionRows, *, seed: int, settings: ProbeSettings = ProbeSettings()) -> None:
-        questions, answers = _drawn_questions(rows, settings.rerank_questions, seed)
+        questions, answers = drawn_questions(rows, settings.rerank_questions, seed)
         passages = list(dict.fromkeys((*rows.collection, *rows.contexts)))
         bigrams = [set(tokens) for tokens in BigramTokenizer().tokens(passages)]
         generator = random.Random(seed)
@@ -113,7 +121,7 @@ class RerankProbe:
     def value(self, model: CrossEncoder) -> float:
         """Score every candidate, order each list, and average 1 / rank of the context."""
         pairs = [(question, text) for question, candidates, _ in self.lists for text in candidates]
-        logits = iter(_logits(model, pairs, self._batch_size))
+        logits = iter(pair_logits(model, pairs, self._batch_size))
         ranks = []
         for _, candidates, relevant in self.lists:
             order = np.argsort([-next(logits) for _ in candidates], kind="stable").tolist()
@@ -125,6 +133,7 @@ class CosineProbe:
     """Spearman's correlation of labels with cosines; both sentences are embedded alike, since neither is a question."""
 
     metric = SPEARMAN
+    note = ""
 
     def __init__(self, rows: SentenceRows, *, settings: ProbeSettings = ProbeSettings()) -> None:
         self._rows = rows
@@ -134,7 +143,7 @@ class CosineProbe:
         """Embed both sides and correlate; 0 where all cosines are equal."""
         first = [pair.sentence1 for pair in self._rows.pairs]
         second = [pair.sentence2 for pair in self._rows.pairs]
-        left, right = (_unit_vectors(model, texts, "document", self._batch_size) for texts in (first, second))
+        left, right = (unit_vectors(model, texts, "document", self._batch_size) for texts in (first, second))
         return _spearman(np.sum(left * right, axis=1), self._rows)
 
 
@@ -142,6 +151,7 @@ class LogitProbe:
     """Spearman's correlation of labels with a cross-encoder's logits."""
 
     metric = SPEARMAN
+    note = ""
 
     def __init__(self, rows: SentenceRows, *, settings: ProbeSettings = ProbeSettings()) -> None:
         self._rows = rows
@@ -150,10 +160,10 @@ class LogitProbe:
     def value(self, model: CrossEncoder) -> float:
         """Score the pairs and correlate; 0 where all logits are equal."""
         pairs = [(pair.sentence1, pair.sentence2) for pair in self._rows.pairs]
-        return _spearman(_logits(model, pairs, self._batch_size), self._rows)
+        return _spearman(pair_logits(model, pairs, self._batch_size), self._rows)
 
 
-def _drawn_questions(rows: QuestionRows, most: int, seed: int) -> tuple[list[str], list[frozenset[str]]]:
+def drawn_questions(rows: QuestionRows, most: int, seed: int) -> tuple[list[str], list[frozenset[str]]]:
     """Draw distinct questions, in their old order, with the texts that answer each."""
     answers = rows.answers()
     questions = list(answers)
@@ -161,25 +171,20 @@ def _drawn_questions(rows: QuestionRows, most: int, seed: int) -> tuple[list[str
     return [questions[index] for index in kept], [answers[questions[index]] for index in kept]
 
 
+def drawn_collection(rows: QuestionRows, answers: Sequence[frozenset[str]], most: int, seed: int) -> list[str]:
+    """Take every passage that answers, and draw others up to `most`; all in document order."""
+    everything = dict.fromkeys((*rows.collection, *rows.contexts))
+    needed = frozenset().union(*answers)
+    others = [text for text in everything if text not in needed]
+    room = min(len(others), max(0, most - len(needed)))
+    kept = needed.union(random.Random(seed).sample(others, room))
+    return [text for text in everything if text in kept]
+
+
 def _nearest_first(question: str, indexes: Sequence[int], bigrams: Sequence[set[str]]) -> list[int]:
     wanted = set(BigramTokenizer().query_tokens(question))
     # The fourth root keeps long passages, which share more with any question, from standing near everything.
     return sorted(indexes, key=lambda i: (-len(wanted & bigrams[i]) / max(1, len(bigrams[i])) ** 0.25, i))
-
-
-def _unit_vectors(
-    model: SentenceTransformer, texts: list[str], prompt_name: str, batch_size: int
-) -> NDArray[np.float32]:
-    encode = model.encode_query if prompt_name == "query" else model.encode_document
-    vectors: NDArray[np.float32] = encode(
-        texts, batch_size=batch_size, show_progress_bar=False, normalize_embeddings=True, convert_to_numpy=True
-    )
-    return vectors
-
-
-def _logits(model: CrossEncoder, pairs: list[tuple[str, str]], batch_size: int) -> NDArray[np.float64]:
-    scores = model.predict(pairs, batch_size=batch_size, activation_fn=torch.nn.Identity(), show_progress_bar=False)
-    return np.asarray(scores, dtype=np.float64).reshape(len(pairs))
 
 
 def _spearman(scores: NDArray[np.floating], rows: SentenceRows) -> float:

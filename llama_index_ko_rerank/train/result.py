@@ -16,7 +16,7 @@ class TrainingResult:
         base: What was started from: ``scratch``, a hub name, or a folder.
         training_rows: Rows that one epoch goes through.
         steps: Optimizer steps of the whole run, those before a resume included.
-        metric: What the best step was chosen by: ``mrr@10`` or ``spearman``, on validation rows.
+        metric: What the best step was chosen by: ``mrr@10``, ``spearman`` or ``macro-f1``, on validation rows.
         best_step: The step whose weights are in the folder.
         best_value: Its value.
         untrained_value: The value before anything was learnt: of the base, or for ``scratch`` of its random vectors.

@@ -94,17 +94,21 @@ class SentenceRows:
 Rows = QuestionRows | SentenceRows
 
 
-def read_rows(dataset: RetrievalDataset | PairDataset) -> Rows:
+def read_rows(dataset: RetrievalDataset | PairDataset, *, classes: bool = False) -> Rows:
     """Normalise a data set's rows and check that something can be learnt or measured on each of them.
+
+    Args:
+        dataset: The data set.
+        classes: Whether labels are the numbers of classes, 0 and up, and not similarities.
 
     Raises:
         EmptyCorpus: There are no rows.
-        MalformedData: A row is empty once normalised, or a label is no similarity in 0-1.
+        MalformedData: A row is empty once normalised, or a label is no similarity in 0-1, or no class.
         InvalidText: A text holds lone surrogates.
     """
     if isinstance(dataset, RetrievalDataset):
         return _question_rows(dataset)
-    return _sentence_rows(dataset)
+    return _sentence_rows(dataset, classes=classes)
 
 
 def _question_rows(dataset: RetrievalDataset) -> QuestionRows:
@@ -119,19 +123,30 @@ def _question_rows(dataset: RetrievalDataset) -> QuestionRows:
     return QuestionRows(name, tuple(pairs), tuple(collection))
 
 
-def _sentence_rows(dataset: PairDataset) -> SentenceRows:
+def _sentence_rows(dataset: PairDataset, *, classes: bool) -> SentenceRows:
     name = f"{dataset.name} {dataset.split}"
     pairs = [
         SentencePair(normalize(pair.sentence1).strip(), normalize(pair.sentence2).strip(), pair.label)
         for pair in dataset.pairs
     ]
     _check_rows(name, [{"sentence1": pair.sentence1, "sentence2": pair.sentence2} for pair in pairs])
-    for row, pair in enumerate(pairs, start=1):
-        if not (math.isfinite(pair.label) and 0 <= pair.label <= 1):
-            raise MalformedData(
-                f"{name}: row {row} has the label {pair.label!r}; this recipe learns similarities in 0-1, not classes"
-            )
+    is_label = _is_class if classes else _is_similarity
+    wrong = [row for row, pair in enumerate(pairs) if not is_label(pair.label)]
+    if wrong:
+        learns = "classes, numbered 0, 1 and so on" if classes else "similarities in 0-1, not classes"
+        raise MalformedData(
+            f"{name}: row {wrong[0] + 1} has the label {pairs[wrong[0]].label!r}, and {len(wrong)} of {len(pairs)} "
+            f"rows have such labels; this recipe learns {learns}"
+        )
     return SentenceRows(name, tuple(pairs))
+
+
+def _is_similarity(label: float) -> bool:
+    return math.isfinite(label) and 0 <= label <= 1
+
+
+def _is_class(label: float) -> bool:
+    return math.isfinite(label) and label >= 0 and label == int(label)
 
 
 def _check_rows(name: str, rows: Sequence[Mapping[str, str]]) -> None:

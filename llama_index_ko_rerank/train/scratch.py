@@ -116,7 +116,12 @@ def weigh_by_rarity(model: SentenceTransformer, texts: Sequence[str]) -> None:
 
 
 def small_cross_encoder(
-    texts: Sequence[str], *, seed: int, settings: SmallBertSettings = SmallBertSettings(), device: str = "cpu"
+    texts: Sequence[str],
+    *,
+    seed: int,
+    settings: SmallBertSettings = SmallBertSettings(),
+    device: str = "cpu",
+    num_labels: int = 1,
 ) -> CrossEncoder:
     """Make a small BERT that starts as a matcher of equal tokens, and learns which of them matter.
 
@@ -140,7 +145,7 @@ def small_cross_encoder(
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
     )
-    config.num_labels = 1
+    config.num_labels = num_labels
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -151,7 +156,7 @@ def small_cross_encoder(
         tokenizer.save_pretrained(folder)
         cross_encoder: CrossEncoder = CrossEncoder(
             folder,
-            num_labels=1,
+            num_labels=num_labels,
             max_length=settings.positions,
             device=device,
             local_files_only=True,

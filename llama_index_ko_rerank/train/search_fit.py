@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import NodeWithScore, QueryBundle
 from numpy.typing import NDArray
 
@@ -19,10 +20,11 @@ from llama_index_ko_rerank.rerank.feature_sets import FeatureExtractor
 from llama_index_ko_rerank.rerank.ltr import LearningToRank, load_ranker
 from llama_index_ko_rerank.rerank.ltr_fit import RankingExample, fit_ranker
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
+from llama_index_ko_rerank.train.blend_fit import best_share, blend_example, held_out_values
 from llama_index_ko_rerank.train.fusion_weights import FittedWeights, fit_weights, held_out_parts
 
 FEWEST_QUESTIONS = 100
-RankerChoice = Literal["none", "default", "fitted"]
+RankerChoice = Literal["none", "default", "fitted", "cross-encoder"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +34,12 @@ class FittedSearch:
     Attributes:
         questions: How many questions there were.
         fusion: The weights of the legs; None where there is one leg only.
-        ranker: Which ranker to use: none, the one that ships, or `fitted_ranker`.
+        ranker: What should reorder: nothing, the ranker that ships, `fitted_ranker`, or the cross-encoder.
         fitted_ranker: The ranker fitted on all questions; use it only where `ranker` says so.
         gains: By part, MRR@10 with it less MRR@10 without it, on held-out questions: ``fusion`` against the best leg,
-            ``default ranker`` against the first stage, ``fitted ranker`` against the better of these two.
+            ``default ranker`` against the first stage, ``fitted ranker`` against the better of these two,
+            ``cross-encoder`` against what was best before it.
+        blend: The share of the first stage in the scores of the cross-encoder, 0-1; None where there is none.
     """
 
     questions: int
@@ -43,6 +47,7 @@ class FittedSearch:
     ranker: RankerChoice
     fitted_ranker: LearningToRank
     gains: dict[str, Interval]
+    blend: float | None = None
 
 
 def fit_search(
@@ -50,6 +55,7 @@ def fit_search(
     dev_set: RetrievalDataset,
     *,
     dense: BaseRetriever | None = None,
+    reranker: BaseNodePostprocessor | None = None,
     folds: int = 5,
     seed: int = 0,
     on_step: Callable[[str], None] = lambda _: None,
@@ -58,12 +64,14 @@ def fit_search(
 
     All gains come from cross-validation over passages. The fusion stays where `fit_weights` finds that it gains. The
     ranker that ships, which was fitted on much more, stays where it does not lose; one fitted here replaces it only
-    where its gain over it is certain, that is, where the 95 % interval is above 0.
+    where its gain over it is certain, that is, where the 95 % interval is above 0. So does the cross-encoder, which is
+    much slower: its scores are blended with those of the first stage, in the share that is best.
 
     Args:
         lexical: The lexical retriever over the collection, as deep as the ranker's candidates.
         dev_set: 100 questions or more; its passage ids are the collection's node ids.
         dense: A retriever over vectors of the same nodes, where there is one.
+        reranker: A cross-encoder, where there is one, that returns all candidates with probabilities and no blend.
         folds: How many parts cross-validation makes.
         seed: Of the parts, the networks and the intervals.
         on_step: Told what begins.
@@ -83,7 +91,8 @@ def fit_search(
         gains["fusion"] = fusion.gain
         first_stage = fusion.retriever(legs, similarity_top_k=lexical.similarity_top_k)
     on_step("reading the candidates of every question")
-    examples = _examples(first_stage, lexical, dev_set)
+    found = [list(first_stage.retrieve(QueryBundle(question.text))) for question in dev_set.questions]
+    examples = _examples(found, lexical, dev_set)
     on_step("fitting the ranker")
     tokenizers = lexical.lexical_index.identity
     fitted = fit_ranker(examples, seed=seed, tokenizers=tokenizers, notes={"data": dev_set.name})
@@ -97,18 +106,29 @@ def fit_search(
     gains["fitted ranker"] = paired_difference(values["fitted"], values[choice], seed=seed)
     if gains["fitted ranker"].low > 0:
         choice = "fitted"
-    return FittedSearch(len(dev_set.questions), fusion, choice, fitted, gains)
+    blend = None
+    if reranker is not None:
+        on_step("reading the candidates with the cross-encoder")
+        judged = [
+            blend_example(question.text, hits, example.relevant, reranker)
+            for question, hits, example in zip(dev_set.questions, found, examples, strict=True)
+        ]
+        blend = best_share(judged)
+        in_turn = held_out_values(judged, held_out_parts(dev_set.questions, folds, seed))
+        gains["cross-encoder"] = paired_difference(in_turn, values[choice], seed=seed)
+        if gains["cross-encoder"].low > 0:
+            choice = "cross-encoder"
+    return FittedSearch(len(dev_set.questions), fusion, choice, fitted, gains, blend)
 
 
 def _examples(
-    first_stage: BaseRetriever, lexical: KoreanBM25Retriever, dev_set: RetrievalDataset
+    found: Sequence[list[NodeWithScore]], lexical: KoreanBM25Retriever, dev_set: RetrievalDataset
 ) -> list[RankingExample]:
     extractor = FeatureExtractor(lexical.lexical_index)
     examples = []
-    for question in dev_set.questions:
-        found: Sequence[NodeWithScore] = first_stage.retrieve(QueryBundle(question.text))
-        relevant = tuple(row for row, hit in enumerate(found) if hit.node.node_id in question.passage_ids)
-        examples.append(RankingExample(extractor.matrix(question.text, list(found)), relevant))
+    for question, hits in zip(dev_set.questions, found, strict=True):
+        relevant = tuple(row for row, hit in enumerate(hits) if hit.node.node_id in question.passage_ids)
+        examples.append(RankingExample(extractor.matrix(question.text, hits), relevant))
     return examples
 
 

@@ -42,9 +42,7 @@ def run(monkeypatch, capsys):
 def test_help_loads_nothing_heavy():
     code = f"""
 import sys
-from llama_index_ko_rerank import build_query_engine
 from llama_index_ko_rerank.cli import main
-from llama_index_ko_rerank.errors import IndexNotFound
 sys.argv = ["ko-rerank", "--help"]
 try:
     main()

@@ -8,7 +8,9 @@ import pytest
 from typer.testing import CliRunner
 
 from llama_index_ko_rerank.cli import app
+from llama_index_ko_rerank.data import load_dataset
 from llama_index_ko_rerank.errors import EmptyCorpus, InvalidSetting
+from llama_index_ko_rerank.train.scratch import SmallBertSettings, small_cross_encoder
 
 
 @pytest.fixture
@@ -33,6 +35,25 @@ def test_fit_makes_a_collection_and_keeps_only_what_helps(invoke, static_model, 
     assert "다올섬 여객선 배편" in explained.output
     assert "물나래호" in explained.output
     assert "lexical 1" in explained.output
+
+
+def test_fit_tries_a_cross_encoder_and_says_what_became_of_it(invoke, static_model, tmp_path):
+    texts = [passage.text for passage in load_dataset("sample", "validation").passages]
+    settings = SmallBertSettings(layers=2, hidden=16, heads=2, intermediate=16, positions=64)
+    model = tmp_path / "cross-encoder"
+    small_cross_encoder(texts, seed=0, settings=settings).save_pretrained(str(model))
+    collection = tmp_path / "sample"
+    fitting = ("fit", "--data", "sample", "--split", "validation", "--out", collection, "--embed-model", static_model)
+    done = invoke(*fitting, "--rerank-model", model)
+    assert done.exit_code == 0, done.output
+    assert "cross-encoder:" in done.output
+    settings = json.loads((collection / "ko-rerank.json").read_text(encoding="utf-8"))
+    if settings["rerank_model"]:
+        assert "kept: the cross-encoder" in done.output
+        assert settings["ranker"] is None
+    else:
+        assert "left out: the cross-encoder" in done.output.replace("\n", " ")
+        assert settings["blend"] == 0
 
 
 def test_fit_without_a_collection_asks_for_the_model(invoke, tmp_path):

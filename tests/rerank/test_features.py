@@ -160,7 +160,7 @@ class TestSets:
 
     def test_a_cross_encoder_gives_its_logit_and_less_to_what_is_blank(self, index):
         class ByLength:
-            def logits(self, query, texts, *, batch_size=16):
+            def logits(self, query, texts):
                 return np.array([float(len(text)) for text in texts])
 
         extractor = FeatureExtractor(index, feature_sets=[CROSS_ENCODER], scorer=ByLength())

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from llama_index.core.schema import NodeWithScore, TextNode
 
 from llama_index_ko_rerank.ranked_node import LegHit, RankedNode
-from llama_index_ko_rerank.rerank.order import reordered, sigmoid
+from llama_index_ko_rerank.rerank.order import blended, reordered, sigmoid
 
 scores_of_nodes = st.lists(st.sampled_from([-1.0, 0.0, 0.25, 0.5, 1.0]), max_size=8)
 
@@ -32,17 +32,16 @@ def test_at_most_top_n_come_back():
     assert order_of([]) == []
 
 
-def test_the_threshold_lets_its_own_value_pass():
-    assert order_of([0.1, 0.5, 0.9, 0.49], threshold=0.5) == [2, 1]
-    assert order_of([0.1, 0.2], threshold=0.5) == []
+def test_only_eligible_nodes_come_back():
+    assert order_of([0.1, 0.5, 0.9, 0.7], eligible=np.array([True, True, False, True])) == [3, 1, 0]
+    assert order_of([0.1, 0.2], eligible=np.array([False, False])) == []
 
 
 @given(scores_of_nodes, st.integers(1, 9), st.none() | st.sampled_from([-2.0, 0.25, 2.0]))
-def test_the_result_is_the_stable_sort_of_what_passes(scores, top_n, threshold):
-    passing = [place for place, score in enumerate(scores) if threshold is None or score >= threshold]
-    assert (
-        order_of(scores, top_n=top_n, threshold=threshold) == sorted(passing, key=lambda place: -scores[place])[:top_n]
-    )
+def test_the_result_is_the_stable_sort_of_what_passes(scores, top_n, least):
+    eligible = None if least is None else np.array(scores, float) >= least
+    passing = [place for place, score in enumerate(scores) if least is None or score >= least]
+    assert order_of(scores, top_n=top_n, eligible=eligible) == sorted(passing, key=lambda place: -scores[place])[:top_n]
 
 
 def test_new_objects_come_back_and_the_old_ones_keep_their_scores():
@@ -92,3 +91,54 @@ def test_the_sigmoid_is_that_worked_by_hand():
 
 def test_large_logits_stay_apart():
     assert np.diff(sigmoid(np.array([20.0, 25.0, 30.0]))).min() > 0
+
+
+class TestWindows:
+    def test_the_stretch_that_a_score_rests_on_is_kept(self):
+        first, second = reordered(nodes_for([0, 0]), np.array([0.2, 0.4]), top_n=2, windows=[(3, 9), None])
+        assert isinstance(second, RankedNode)
+        assert (second.window, second.legs, second.score) == ((3, 9), {}, 0.2)
+        assert not isinstance(first, RankedNode)
+
+    def test_what_an_earlier_reranker_read_is_not_said_of_this_one(self):
+        before = RankedNode(
+            node=TextNode(text="a"), score=0.9, legs={"lexical": LegHit(rank=1, score=2)}, window=(0, 5)
+        )
+        (new,) = reordered([before], np.array([0.2]), top_n=1)
+        assert (new.window, new.legs) == (None, before.legs)
+        assert before.window == (0, 5)
+
+
+class TestBlending:
+    def test_it_is_the_one_worked_by_hand(self):
+        # (12 - 4) / 8 = 1, (4 - 4) / 8 = 0, (6 - 4) / 8 = 0.25; then 0.2 of it and 0.8 of the probability.
+        mixed = blended(np.array([12.0, 4.0, 6.0]), np.array([0.1, 0.9, 0.5]), blend=0.2)
+        assert mixed == pytest.approx([0.2 + 0.08, 0.72, 0.05 + 0.4])
+
+    def test_equal_retrieval_scores_leave_the_order_of_the_probabilities(self):
+        assert blended(np.array([3.0, 3.0]), np.array([0.2, 0.6]), blend=0.5) == pytest.approx([0.6, 0.8])
+        assert blended(np.array([3.0]), np.array([0.2]), blend=0.5) == pytest.approx([0.6])
+
+    def test_nothing_blends_to_nothing(self):
+        assert blended(np.zeros(0), np.zeros(0), blend=0.5).shape == (0,)
+
+    @given(
+        st.lists(st.tuples(st.integers(-9, 9), st.integers(0, 10)), min_size=1, max_size=8),
+        st.floats(0.1, 50),
+        st.floats(-50, 50),
+        st.sampled_from([0.0, 0.3, 1.0]),
+    )
+    def test_neither_unit_nor_origin_of_the_retrieval_score_matters(self, pairs, unit, origin, blend):
+        retrieval, probabilities = np.array(pairs, float).T
+        mixed = blended(retrieval, probabilities / 10, blend=blend)
+        assert mixed == pytest.approx(blended(unit * retrieval + origin, probabilities / 10, blend=blend), abs=1e-6)
+        assert ((mixed >= 0) & (mixed <= 1)).all()
+
+    @given(st.lists(st.tuples(st.integers(-9, 9), st.integers(0, 10)), min_size=2, max_size=8))
+    def test_all_of_one_side_is_the_order_of_that_side(self, pairs):
+        retrieval, probabilities = np.array(pairs, float).T
+        assert blended(retrieval, probabilities / 10, blend=0.0) == pytest.approx(probabilities / 10)
+        assert (
+            np.argsort(blended(retrieval, probabilities / 10, blend=1.0), kind="stable")
+            == np.argsort(retrieval, kind="stable")
+        ).all()

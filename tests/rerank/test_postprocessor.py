@@ -3,6 +3,9 @@ import copy
 import json
 import logging
 import math
+import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle, TextNode
+from sentence_transformers import CrossEncoder
 
 from llama_index_ko_rerank.errors import BlankQuery, InvalidSetting, InvalidText
 from llama_index_ko_rerank.ranked_node import LegHit, RankedNode
@@ -34,6 +38,10 @@ def handed(*texts, **metadata):
         NodeWithScore(node=TextNode(text=text, id_=f"n{place}", metadata=dict(metadata)), score=0.5)
         for place, text in enumerate(texts)
     ]
+
+
+def pickled(component):
+    return pickle.loads(pickle.dumps(component))  # noqa: S301  # bytes of our own
 
 
 @pytest.fixture
@@ -67,7 +75,7 @@ class TestScores:
 
     def test_the_order_of_the_candidates_and_the_batch_change_nothing(self, rerank, found):
         wanted = scores_of(rerank())
-        assert scores_of(rerank(found[::-1], batch_size=4)) == pytest.approx(wanted, abs=1e-5)
+        assert scores_of(rerank(found[::-1], token_budget=40)) == pytest.approx(wanted, abs=1e-5)
 
     def test_equal_passages_keep_the_incoming_order(self, rerank, texts):
         nodes = handed(*[texts[0]] * 7, texts[1], *[texts[0]] * 4)
@@ -105,6 +113,19 @@ class TestScores:
         results = rerank(handed("", " "), activation=activation)
         assert [(result.node.node_id, result.score) for result in results] == [("n0", score), ("n1", score)]
 
+    def test_passages_with_no_text_are_counted(self, rerank, texts, caplog):
+        with caplog.at_level(logging.WARNING):
+            rerank(handed("", texts[0], " \n\t"))
+        assert caplog.messages == ["2 of 3 passages have no text and score lowest"]
+
+    def test_the_threshold_is_a_probability_whatever_the_score_is(self, rerank, found):
+        results = rerank()
+        cut = results[2].score
+        assert ids_of(rerank(score_threshold=cut, activation="identity")) == ids_of(results)[:3]
+        blended = rerank(found[::-1], score_threshold=cut, blend=0.9)
+        assert set(ids_of(blended)) == set(ids_of(results)[:3])
+        assert rerank(handed(""), score_threshold=0.1) == []
+
     def test_metadata_are_read_as_asked(self, rerank):
         nodes = handed("신청한다", title="연차")
         with_metadata, without = rerank(nodes)[0].score, rerank(nodes, metadata_mode=MetadataMode.NONE)[0].score
@@ -113,8 +134,8 @@ class TestScores:
 
     def test_the_message_of_a_cut_reaches_the_log(self, rerank, texts, caplog):
         with caplog.at_level(logging.WARNING):
-            rerank(handed(texts[0], texts[1] * 30))
-        assert "1 of 2 passages were cut to 64 tokens" in caplog.text
+            rerank(handed(texts[0], texts[1] * 30), long_passage="truncate", max_length=63)
+        assert "1 of 2 passages were cut to 63 tokens" in caplog.text
 
 
 class TestNodes:
@@ -155,6 +176,84 @@ class TestNodes:
     def test_scores_of_none_are_taken(self, rerank, found):
         bare = [NodeWithScore(node=old.node) for old in found]
         assert scores_of(rerank(bare)) == pytest.approx(scores_of(rerank()), abs=1e-6)
+
+
+class TestBlending:
+    def test_the_score_is_the_share_of_each_worked_by_hand(self, rerank, found):
+        probabilities = scores_of(rerank())
+        # The six retrieval scores are 0.9, 0.8, ... 0.4: in their range 1, 0.8, ... 0.
+        wanted = {f"n{place}": 0.3 * (1 - place / 5) + 0.7 * probabilities[f"n{place}"] for place in range(6)}
+        assert scores_of(rerank(blend=0.3)) == pytest.approx(wanted, abs=1e-6)
+
+    def test_all_of_the_retrieval_score_keeps_its_order(self, rerank, found):
+        assert ids_of(rerank(blend=1.0)) == ids_of(found)
+
+    def test_a_passage_with_no_text_is_last_however_well_it_was_retrieved(self, rerank, texts):
+        nodes = handed("", texts[0], texts[1])
+        nodes[0].score = 99.0
+        results = rerank(nodes, blend=0.9)
+        assert (results[-1].node.node_id, results[-1].score) == ("n0", 0.0)
+
+    @pytest.mark.parametrize("score", [None, float("nan")])
+    def test_a_node_without_a_retrieval_score_is_named(self, rerank, found, score):
+        found[2].score = score
+        with pytest.raises(InvalidSetting, match="blend needs a retrieval score for every node; node 'n2' has"):
+            rerank(blend=0.5)
+
+
+class TestSeveralLabels:
+    def test_the_scores_are_the_probabilities_of_the_label_that_is_named(self, save_bert, tmp_path, found):
+        folder = str(save_bert(tmp_path / "three", num_labels=3, id2label={0: "무관", 1: "일부", 2: "정답"}))
+        pairs = [(QUESTION, old.node.get_content(MetadataMode.EMBED)) for old in found]
+        wanted = CrossEncoder(folder, device="cpu").predict(pairs, apply_softmax=True, show_progress_bar=False)
+        reranker = CrossEncoderNodePostprocessor(folder, top_n=10, device="cpu", label="정답")
+        results = reranker.postprocess_nodes(found, query_str=QUESTION)
+        assert scores_of(results) == pytest.approx(
+            {old.node.node_id: float(row[2]) for old, row in zip(found, wanted, strict=True)}, abs=1e-5
+        )
+        assert CrossEncoderNodePostprocessor.from_dict(reranker.to_dict()).label == "정답"
+        with pytest.raises(InvalidSetting, match=r"has no label '정담'; .*known: 무관, 일부, 정답"):
+            CrossEncoderNodePostprocessor(folder, label="정담")
+
+
+class TestLongPassages:
+    @pytest.fixture
+    def long_node(self, texts):
+        body = "\u200b" + ". ".join(texts * 4) + ".  "
+        return NodeWithScore(node=TextNode(text=body, id_="long", metadata={"제목": "규정"}), score=0.5)
+
+    def test_the_best_window_is_told_in_characters_of_the_nodes_own_text(self, rerank, long_node, found):
+        results = {result.node.node_id: result for result in rerank([long_node, found[1]])}
+        start, end = results["long"].window
+        text = long_node.node.text[start:end]
+        assert 0 < len(text) < len(long_node.node.text)
+        alone = rerank(handed(text), metadata_mode=MetadataMode.NONE)
+        if start > 0:  # a window that does not begin with the metadata
+            assert results["long"].score == pytest.approx(alone[0].score, abs=1e-5)
+        assert not isinstance(results["n1"], RankedNode)
+
+    def test_neither_the_llm_nor_the_hash_sees_the_window(self, rerank, long_node):
+        before = (long_node.node.get_content(MetadataMode.LLM), long_node.node.hash)
+        (result,) = rerank([long_node])
+        assert result.window
+        assert (result.node.get_content(MetadataMode.LLM), result.node.hash) == before
+
+    def test_a_cut_passage_says_how_far_it_was_read(self, rerank, long_node):
+        (result,) = rerank([long_node], long_passage="truncate", metadata_mode=MetadataMode.NONE)
+        start, end = result.window
+        assert start == 0
+        assert end < len(long_node.node.text) / 2
+
+
+class TestScreening:
+    def test_the_list_is_that_of_32_bits(self, rerank, texts):
+        words = " ".join(texts).split()
+        nodes = handed(*(" ".join(words[place:] + words[:place])[: 20 + 3 * place] for place in range(len(words))))
+        for question in ("연차", "출장비 청구", "회의실", "노트북은 언제", "주차장", "점심 식대", "방문객", "총무팀"):
+            exact = rerank(nodes, question, top_n=4, blend=0.2)
+            screened = rerank(nodes, question, top_n=4, blend=0.2, dtype="screen")
+            assert ids_of(screened) == ids_of(exact)
+            assert scores_of(screened) == pytest.approx(scores_of(exact), abs=1e-5)
 
 
 class TestQuestions:
@@ -258,6 +357,18 @@ class TestEvents:
         assert ids_of(asked[EventPayload.NODES]) == ids_of(found)
         assert answered[EventPayload.NODES] == results
 
+    def test_an_async_question_tells_the_same(self, reranker, found, events, recording, calls):
+        reranker.callback_manager = recording
+        results = asyncio.run(reranker.apostprocess_nodes(found, query_str=QUESTION))
+        start, end = (event for event in events if isinstance(event, ReRankStartEvent | ReRankEndEvent))
+        assert (ids_of(start.nodes), end.nodes) == (ids_of(found), results)
+        assert [what for what, _, _ in calls] == ["start", "end"]
+        assert calls[1][2] == {EventPayload.NODES: results}
+        with pytest.raises(BlankQuery):
+            asyncio.run(reranker.apostprocess_nodes(found, query_str=" "))
+        assert asyncio.run(reranker.apostprocess_nodes([], query_str=QUESTION)) == []
+        assert len(calls) == 2
+
     def test_an_engine_may_assign_the_callbacks_later(self, reranker, found, recording, calls):
         reranker.callback_manager = recording
         reranker.postprocess_nodes(found, query_str=QUESTION)
@@ -274,7 +385,9 @@ class TestEvents:
 class TestSettings:
     def test_the_defaults_are_the_documented_ones(self, model):
         reranker = CrossEncoderNodePostprocessor(model)
-        assert (reranker.top_n, reranker.batch_size, reranker.activation) == (5, 16, "sigmoid")
+        assert (reranker.top_n, reranker.activation, reranker.blend) == (5, "sigmoid", 0.0)
+        assert (reranker.dtype, reranker.long_passage, reranker.path) == ("float32", "window", "packed")
+        assert (reranker.token_budget, reranker.max_length, reranker.label) == (None, None, None)
         assert reranker.metadata_mode is MetadataMode.EMBED
         assert not reranker.trust_remote_code
         assert not reranker.local_files_only
@@ -291,7 +404,15 @@ class TestSettings:
             ({"top_n": -1}, "top_n must be a whole number of 1 or more"),
             ({"top_n": 2.5}, "top_n must be a whole number of 1 or more"),
             ({"top_n": "3"}, "top_n must be a whole number of 1 or more"),
-            ({"batch_size": 0}, "batch_size must be a whole number of 1 or more"),
+            ({"batch_size": 16}, "no setting 'batch_size'"),
+            ({"token_budget": 0}, "token_budget must be 1 or more, not 0"),
+            ({"token_budget": "many"}, "token_budget='many'"),
+            ({"dtype": "float16"}, "dtype='float16'"),
+            ({"long_passage": "drop"}, "long_passage='drop'"),
+            ({"score_threshold": 1.5}, "score_threshold=1.5: .* less than or equal to 1"),
+            ({"blend": -0.1}, "blend=-0.1: .* greater than or equal to 0"),
+            ({"blend": 0.5, "activation": "identity"}, "blend mixes probabilities"),
+            ({"label": "정답"}, "leave label None"),
             ({"max_length": 8}, "max_length must be 16 or more, not 8"),
             ({"max_length": 65}, "beyond the 64 positions"),
             ({"activation": "softmax"}, "activation='softmax'"),
@@ -315,7 +436,9 @@ class TestRoundTrips:
             model,
             top_n=4,
             max_length=48,
-            batch_size=2,
+            token_budget=100,
+            dtype="bfloat16",
+            long_passage="truncate",
             score_threshold=0.01,
             activation="identity",
             metadata_mode=MetadataMode.NONE,
@@ -342,7 +465,43 @@ class TestRoundTrips:
         assert written["metadata_mode"] == "none"
         assert all(isinstance(value, str | int | float | None) for value in written.values())
 
+    @pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickled])
+    def test_copies_and_pickles_have_the_settings_and_share_the_model(self, special, found, duplicate):
+        again = duplicate(special)
+        assert again.to_dict() == special.to_dict()
+        assert again._scorer is special._scorer
+        again.top_n = 1
+        assert (len(again.postprocess_nodes(found, query_str=QUESTION)), special.top_n) == (1, 4)
+
     def test_a_copy_scores_the_same(self, special, found):
         assert special.model_copy().postprocess_nodes(found, query_str=QUESTION) == special.postprocess_nodes(
             found, query_str=QUESTION
         )
+
+
+class TestForks:
+    SCRIPT = """
+import os, sys
+from llama_index.core.schema import NodeWithScore, TextNode
+from llama_index_ko_rerank import CrossEncoderNodePostprocessor
+from llama_index_ko_rerank.errors import ModelError
+nodes = [NodeWithScore(node=TextNode(text=text), score=1.0) for text in ("연차", "출장비")]
+reranker = CrossEncoderNodePostprocessor(sys.argv[1], device="cpu")
+reranker.postprocess_nodes(nodes, query_str="연차")
+if os.fork() == 0:
+    refused = []
+    for attempt in (
+        lambda: reranker.postprocess_nodes(nodes, query_str="출장비"),
+        lambda: CrossEncoderNodePostprocessor(sys.argv[1], device="cpu"),
+    ):
+        try:
+            attempt()
+        except ModelError as problem:
+            refused.append("was forked from process" in str(problem))
+    os._exit(0 if refused == [True, True] else 1)
+os._exit(os.waitstatus_to_exitcode(os.wait()[1]) or len(reranker.postprocess_nodes(nodes, query_str="청구")) - 2)
+"""
+
+    def test_a_forked_process_is_refused_and_the_first_one_goes_on(self, model):
+        done = subprocess.run([sys.executable, "-c", self.SCRIPT, model], timeout=120, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr

@@ -6,10 +6,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sentence_transformers import CrossEncoder
 
 from llama_index_ko_rerank.errors import InvalidSetting, InvalidText
+from llama_index_ko_rerank.rerank.forward import has_fast_bfloat16
+from llama_index_ko_rerank.rerank.micro_batching import ForwardQueue
+from llama_index_ko_rerank.rerank.notices import Notices
+from llama_index_ko_rerank.rerank.passage_pairs import pair_maker
 from llama_index_ko_rerank.rerank.scorer import CrossEncoderScorer, ScorerSettings, load_scorer
 
 QUESTION = "연차는 누구에게 신청하나"
@@ -27,12 +33,33 @@ def passages(texts):
     return [*texts, "연차", " ".join(texts[:2]), " ".join(texts * 3), "바다거북 😀", "연차, 연차!"]
 
 
-def test_logits_are_those_of_sentence_transformers(scorer, stock, passages):
-    probabilities = stock.predict([(QUESTION, text) for text in passages], show_progress_bar=False)
+@pytest.fixture
+def alone(scorer, passages):
+    """The logit of each passage, scored by itself."""
+    scorer.forget()
+    return np.concatenate([scorer.logits(QUESTION, [text]) for text in passages])
+
+
+def test_logits_are_those_of_sentence_transformers(scorer, stock, texts):
+    passages = [*texts, "연차", " ".join(texts[:2]), "바다거북 😀", "연차, 연차!"]
+    wanted = stock.predict(
+        [(QUESTION, text) for text in passages], activation_fn=torch.nn.Identity(), show_progress_bar=False
+    )
     logits = scorer.logits(QUESTION, passages)
     assert logits.dtype == np.float64
     assert logits.shape == (len(passages),)
-    assert 1 / (1 + np.exp(-logits)) == pytest.approx(probabilities, abs=1e-5)
+    assert logits == pytest.approx(wanted, abs=1e-5)
+
+
+def test_the_prompt_of_a_model_stands_before_the_question(model, stock, texts, tmp_path):
+    prompted = CrossEncoder(model, prompts={"query": "회의실 "}, default_prompt_name="query", device="cpu")
+    prompted.save_pretrained(str(tmp_path / "prompted"))
+    logits = load_scorer(ScorerSettings(str(tmp_path / "prompted"), "cpu")).logits("예약", texts)
+    assert logits == pytest.approx(load_scorer(ScorerSettings(model, "cpu")).logits("회의실 예약", texts), abs=1e-6)
+    pairs = [("예약", text) for text in texts]
+    assert logits == pytest.approx(
+        prompted.predict(pairs, activation_fn=torch.nn.Identity(), show_progress_bar=False), abs=1e-5
+    )
 
 
 def test_the_passages_of_this_model_have_scores_that_differ(scorer, texts):
@@ -41,11 +68,31 @@ def test_the_passages_of_this_model_have_scores_that_differ(scorer, texts):
 
 
 @shared_fixtures
-@given(batch_size=st.integers(1, 12), order=st.permutations(range(11)))
-def test_neither_batch_size_nor_order_changes_a_score(scorer, passages, batch_size, order):
-    one_by_one = np.concatenate([scorer.logits(QUESTION, [text]) for text in passages])
-    mixed = scorer.logits(QUESTION, [passages[place] for place in order], batch_size=batch_size)
-    assert mixed == pytest.approx(one_by_one[list(order)], abs=1e-5)
+@given(
+    token_budget=st.sampled_from([1, 40, 100, 1000]),
+    order=st.lists(st.integers(0, 10), min_size=1, max_size=14),
+    remembered=st.sets(st.integers(0, 10)),
+)
+def test_neither_token_budget_nor_order_nor_memory_changes_a_score(
+    model, alone, passages, token_budget, order, remembered
+):
+    scorer = load_scorer(ScorerSettings(model, "cpu", token_budget=token_budget))
+    scorer.forget()
+    scorer.logits(QUESTION, [passages[place] for place in remembered])
+    mixed = scorer.logits(QUESTION, [passages[place] for place in order])
+    assert mixed == pytest.approx(alone[order], abs=1e-5)
+    assert np.array_equal(scorer.logits(QUESTION, [passages[place] for place in order]), mixed)
+
+
+def spans_of(scorer, passage):
+    """The characters of each window of a passage, as the model's own pairs have them."""
+    maker = pair_maker(
+        CrossEncoder(scorer.settings.model, device="cpu").tokenizer,
+        max_length=scorer.max_length,
+        long_passage="window",
+        notices=Notices(logging.getLogger("llama_index_ko_rerank.test")),
+    )
+    return maker.pairs(QUESTION, [passage])[0].spans
 
 
 def test_no_passages_have_no_logits(scorer):
@@ -53,7 +100,7 @@ def test_no_passages_have_no_logits(scorer):
 
 
 def test_equal_passages_have_equal_logits(scorer, texts):
-    assert len(set(scorer.logits(QUESTION, [texts[0]] * 5, batch_size=5))) == 1
+    assert len(set(scorer.logits(QUESTION, [texts[0]] * 5))) == 1
 
 
 def test_decomposed_and_full_width_texts_score_as_composed_ones(scorer, texts):
@@ -71,6 +118,26 @@ def test_a_lone_surrogate_is_refused(scorer):
 
 
 class TestLongTexts:
+    @pytest.fixture
+    def cutting(self, model):
+        return CrossEncoderScorer(ScorerSettings(model, "cpu", long_passage="truncate"))
+
+    def test_a_long_passage_has_the_logit_of_its_best_window(self, scorer, texts):
+        passage = ". ".join(texts * 3)
+        judgement = scorer.judge(QUESTION, [texts[0], passage])
+        windows = scorer.judge(QUESTION, [passage[slice(*span)] for span in spans_of(scorer, passage)]).logits
+        assert len(windows) > 2
+        assert judgement.logits[1] == pytest.approx(windows.max(), abs=1e-5)
+        assert judgement.spans[0] is None
+        assert judgement.spans[1] == spans_of(scorer, passage)[int(windows.argmax())]
+
+    def test_a_cut_passage_has_the_logit_of_its_beginning(self, cutting, scorer, texts):
+        passage = ". ".join(texts * 3)
+        judgement = cutting.judge(QUESTION, [passage])
+        ((start, end),) = judgement.spans
+        assert (start, 0 < end < len(passage)) == (0, True)
+        assert judgement.logits == pytest.approx(scorer.logits(QUESTION, [passage[:end]]), abs=1e-5)
+
     def test_a_long_question_is_cut_to_half_and_the_passage_still_matters(self, scorer, texts, caplog):
         question = "연차는 신청한다 " * 200
         with caplog.at_level(logging.INFO):
@@ -84,15 +151,15 @@ class TestLongTexts:
             scorer.logits(beginning + texts[4], texts), abs=1e-6
         )
 
-    def test_passages_that_are_cut_are_counted_in_one_message(self, scorer, texts, caplog):
+    def test_passages_that_are_cut_are_counted_in_one_message(self, cutting, texts, caplog):
         with caplog.at_level(logging.INFO):
-            scorer.logits(QUESTION, [texts[0], texts[1] * 20, texts[2], texts[3] * 40])
+            cutting.logits(QUESTION, [texts[0], texts[1] * 20, texts[2], texts[3] * 40])
         (message,) = [record.getMessage() for record in caplog.records]
         assert message.startswith("2 of 4 passages were cut to 64 tokens for reranking; the longest has ")
         assert int(message.split()[-1]) > 200
 
     def test_only_the_first_cut_of_a_model_is_a_warning(self, model, texts, caplog):
-        fresh = CrossEncoderScorer(ScorerSettings(model, "cpu"))
+        fresh = CrossEncoderScorer(ScorerSettings(model, "cpu", long_passage="truncate"))
         with caplog.at_level(logging.INFO):
             fresh.logits(QUESTION, [texts[1] * 20])
             fresh.logits(QUESTION, [texts[3] * 40])
@@ -142,7 +209,7 @@ class TestMaxLength:
         assert scorer.max_length == 64
 
     def test_a_shorter_one_cuts_more(self, model, texts, caplog):
-        short = load_scorer(ScorerSettings(model, max_length=16))
+        short = load_scorer(ScorerSettings(model, max_length=16, long_passage="truncate"))
         with caplog.at_level(logging.WARNING):
             short.logits("연차", [texts[5], texts[0] * 9])
         assert "1 of 2 passages were cut to 16 tokens" in caplog.text
@@ -163,3 +230,108 @@ class TestMaxLength:
         assert np.isfinite(scorer.logits(QUESTION, [" ".join(texts * 4)])).all()
         with pytest.raises(InvalidSetting, match="max_length=64 is beyond the 62 positions"):
             load_scorer(ScorerSettings(folder, max_length=64))
+
+
+class TestDtypes:
+    def test_the_path_and_the_dtype_are_told_once_on_loading(self, model, caplog):
+        settings_of_its_own = ScorerSettings(model, "cpu", max_length=56, dtype="bfloat16")
+        with caplog.at_level(logging.INFO):
+            scorer = load_scorer(settings_of_its_own)
+            load_scorer(settings_of_its_own)
+        assert (scorer.path, scorer.dtype) == ("packed", "bfloat16")
+        assert [text for text in caplog.messages if "reads pairs" in text] == [
+            f"{model!r} reads pairs packed in bfloat16 on cpu"
+        ]
+
+    def test_auto_is_16_bits_where_the_device_is_fast_at_them(self, model):
+        fast = has_fast_bfloat16(torch.device("cpu"))
+        assert load_scorer(ScorerSettings(model, "cpu", dtype="auto")).dtype == ("bfloat16" if fast else "float32")
+
+    def test_16_bits_change_a_logit_a_little(self, model, scorer, texts):
+        rough = load_scorer(ScorerSettings(model, "cpu", dtype="bfloat16")).logits(QUESTION, texts)
+        exact = scorer.logits(QUESTION, texts)
+        assert rough == pytest.approx(exact, abs=0.3)
+        assert not np.array_equal(rough, exact)
+
+    @pytest.mark.parametrize("token_budget", [0, -5])
+    def test_a_token_budget_below_one_is_refused(self, model, token_budget):
+        with pytest.raises(InvalidSetting, match="token_budget must be 1 or more"):
+            load_scorer(ScorerSettings(model, "cpu", token_budget=token_budget))
+
+
+class TestScreening:
+    """Passages are made of the words of the six, so that many have logits that are near each other."""
+
+    @pytest.fixture
+    def screening(self, model):
+        return CrossEncoderScorer(ScorerSettings(model, "cpu", dtype="screen"))
+
+    @pytest.fixture
+    def many(self, texts):
+        words = " ".join(texts).split()
+        draw = np.random.default_rng(5)
+        return [[" ".join(draw.choice(words, draw.integers(2, 12))) for _ in range(30)] for _ in range(12)]
+
+    def test_the_first_are_those_of_32_bits_with_their_logits(self, screening, scorer, many):
+        left_out = 0
+        for passages in many:
+            judgement = screening.judge(QUESTION, passages, top_n=5)
+            exact = scorer.logits(QUESTION, passages)
+            assert judgement.logits[judgement.exact] == pytest.approx(exact[judgement.exact], abs=1e-5)
+            best = np.argsort(-np.where(judgement.exact, judgement.logits, -np.inf), kind="stable")[:5]
+            assert best.tolist() == np.argsort(-exact, kind="stable")[:5].tolist()
+            left_out += int((~judgement.exact).sum())
+        assert left_out > 100
+
+    def test_the_first_questions_are_scored_in_full(self, screening, many):
+        counts = [int(screening.judge(QUESTION, passages, top_n=5).exact.sum()) for passages in many[:6]]
+        assert counts[:4] == [30] * 4
+        assert max(counts[4:]) < 30
+
+    def test_without_a_number_of_first_places_all_logits_are_exact(self, screening, scorer, many):
+        for passages in many[:5]:
+            screening.judge(QUESTION, passages, top_n=5)
+        logits = screening.logits(QUESTION, many[6])
+        assert logits == pytest.approx(scorer.logits(QUESTION, many[6]), abs=1e-5)
+
+    def test_it_says_what_it_is(self, screening):
+        assert (screening.dtype, screening.path) == ("screen", "packed")
+
+
+class TestSeveralLabels:
+    @pytest.fixture
+    def folder(self, save_bert, tmp_path):
+        return save_bert(tmp_path / "three", num_labels=3, id2label={0: "무관", 1: "일부", 2: "정답"})
+
+    def test_the_probability_is_the_softmax_of_the_label_that_is_named(self, folder, texts):
+        stock = CrossEncoder(str(folder), device="cpu")
+        wanted = stock.predict([(QUESTION, text) for text in texts], apply_softmax=True, show_progress_bar=False)
+        for label, place in (("정답", 2), (0, 0)):
+            logits = load_scorer(ScorerSettings(str(folder), "cpu", label=label)).logits(QUESTION, texts)
+            assert 1 / (1 + np.exp(-logits)) == pytest.approx(wanted[:, place], abs=1e-5)
+
+    def test_a_label_has_to_be_named(self, folder, model):
+        with pytest.raises(InvalidSetting, match="has 3 labels; say with label= whose probability counts"):
+            load_scorer(ScorerSettings(str(folder), "cpu"))
+        with pytest.raises(InvalidSetting, match="leave label None"):
+            load_scorer(ScorerSettings(model, "cpu", label="정답"))
+
+
+class TestForgetting:
+    def test_what_was_scored_is_not_read_again_until_it_is_forgotten(self, model, texts, monkeypatch):
+        scorer = CrossEncoderScorer(ScorerSettings(model, "cpu"))
+        read = []
+        submit = ForwardQueue.submit
+
+        def counting(queue, forward, pairs):
+            read.append(len(pairs))
+            return submit(queue, forward, pairs)
+
+        monkeypatch.setattr(ForwardQueue, "submit", counting)
+        first = scorer.logits(QUESTION, [*texts, *texts])
+        scorer.logits(QUESTION, texts[::-1])
+        scorer.logits(QUESTION, [texts[0], "연차"])
+        assert read == [6, 1]
+        scorer.forget()
+        assert scorer.logits(QUESTION, texts) == pytest.approx(first[:6], abs=1e-6)
+        assert read == [6, 1, 6]

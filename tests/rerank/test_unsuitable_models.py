@@ -4,11 +4,19 @@ import shutil
 import huggingface_hub.constants
 import pytest
 import torch
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import CrossEncoder, SentenceTransformer
+from sentence_transformers.cross_encoder.modules import Dense
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
-from transformers import BertForSequenceClassification, BertModel, PreTrainedTokenizerFast
+from transformers import (
+    BertForSequenceClassification,
+    BertLMHeadModel,
+    BertModel,
+    GPT2Config,
+    GPT2LMHeadModel,
+    PreTrainedTokenizerFast,
+)
 
-from llama_index_ko_rerank.errors import ModelNotFound, UnsuitableModel
+from llama_index_ko_rerank.errors import InvalidSetting, ModelNotFound, UnsuitableModel
 from llama_index_ko_rerank.rerank.scorer import ScorerSettings, load_scorer
 
 
@@ -34,9 +42,27 @@ class TestWrongKinds:
         with pytest.raises(UnsuitableModel, match="is BertModel and has no trained classification head"):
             load(save_bert(tmp_path / "bare", BertModel))
 
-    def test_a_model_with_two_scores_a_pair_is_refused(self, save_bert, tmp_path):
-        with pytest.raises(UnsuitableModel, match="gives 2 scores a pair; a reranker needs one"):
-            load(save_bert(tmp_path / "two", num_labels=2))
+    def test_a_model_with_two_labels_is_refused_where_none_is_named(self, save_bert, tmp_path):
+        folder = save_bert(tmp_path / "two", num_labels=2)
+        with pytest.raises(InvalidSetting, match=r"has 2 labels; say with label= .*: 0 = 'LABEL_0', 1 = 'LABEL_1'"):
+            load(folder)
+        with pytest.raises(InvalidSetting, match="has no label 'LABEL_2'; did you mean 'LABEL_"):
+            load(folder, label="LABEL_2")
+
+    def test_a_generative_model_is_refused(self, save_bert, tmp_path):
+        with pytest.raises(UnsuitableModel, match="is BertLMHeadModel, which generates text"):
+            load(save_bert(tmp_path / "masked", BertLMHeadModel))
+        config = GPT2Config(vocab_size=300, n_embd=16, n_layer=1, n_head=2, n_positions=64)
+        GPT2LMHeadModel(config).save_pretrained(tmp_path / "gpt")
+        with pytest.raises(UnsuitableModel, match="is GPT2LMHeadModel, which generates text; a reranker"):
+            load(tmp_path / "gpt")
+
+    def test_a_classifier_with_more_modules_behind_it_is_refused(self, model, tmp_path):
+        built = CrossEncoder(model, device="cpu")
+        more = CrossEncoder(modules=[*built, Dense(1, 1, module_input_name="scores", module_output_name="scores")])
+        more.save_pretrained(str(tmp_path / "more"))
+        with pytest.raises(UnsuitableModel, match="is built of Transformer and Dense"):
+            load(tmp_path / "more")
 
     def test_a_transformer_embedding_is_refused(self, save_bert, tmp_path):
         bare = save_bert(tmp_path / "bare", BertModel)

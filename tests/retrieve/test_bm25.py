@@ -8,7 +8,14 @@ import pytest
 from llama_index.core.schema import Document, MetadataMode, QueryBundle, TextNode
 from llama_index.core.vector_stores.types import FilterCondition, FilterOperator, MetadataFilter, MetadataFilters
 
-from llama_index_ko_rerank.errors import BlankQuery, DuplicateNodeId, EmptyCorpus, InvalidSetting, InvalidText
+from llama_index_ko_rerank.errors import (
+    BlankQuery,
+    DuplicateNodeId,
+    EmptyCorpus,
+    InvalidFilter,
+    InvalidSetting,
+    InvalidText,
+)
 from llama_index_ko_rerank.ranked_node import RankedNode
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
 from llama_index_ko_rerank.retrieve.postings import BM25Settings
@@ -186,10 +193,21 @@ class TestFilters:
                 ),
                 {"old", "new"},
             ),
+            (
+                MetadataFilters(
+                    filters=[
+                        where(("team", FilterOperator.IS_EMPTY, None), ("year", FilterOperator.GT, 2000)),
+                        where(("year", FilterOperator.EQ, 2024)),
+                    ],
+                    condition=FilterCondition.OR,
+                ),
+                {"new"},
+            ),
+            (where(("team", FilterOperator.EQ, "총무"), condition=FilterCondition.NOT), {"new", "bare"}),
             (MetadataFilters(filters=[]), {"old", "new", "bare"}),
             (None, {"old", "new", "bare"}),
         ],
-        ids=["eq", "ne", "gte", "lt", "in", "empty", "and", "or", "no filters", "none"],
+        ids=["eq", "ne", "gte", "lt", "in", "empty", "and", "or", "nested", "not", "no filters", "none"],
     )
     def test_only_nodes_that_pass_are_found(self, dated, filters, wanted):
         retriever = KoreanBM25Retriever.from_nodes(dated, filters=filters)
@@ -207,6 +225,18 @@ class TestFilters:
         assert ids_of(retriever.retrieve("연차")) == ["old"]
         retriever.filters = None
         assert len(retriever.retrieve("연차")) == 3
+
+    def test_filters_hold_for_nodes_that_come_and_go(self, dated):
+        retriever = KoreanBM25Retriever.from_nodes(dated, filters=where(("year", FilterOperator.EQ, 2019)))
+        assert ids_of(retriever.retrieve("연차")) == ["old"]
+        retriever.add([TextNode(text="연차 규정 넷째", id_="copy", metadata={"year": 2019})])
+        assert set(ids_of(retriever.retrieve("연차"))) == {"old", "copy"}
+        retriever.delete(["old"])
+        assert ids_of(retriever.retrieve("연차")) == ["copy"]
+
+    def test_filters_that_make_no_sense_are_refused_on_construction(self, dated):
+        with pytest.raises(InvalidFilter, match="needs a list"):
+            KoreanBM25Retriever.from_nodes(dated, filters=where(("year", FilterOperator.IN, 2019)))
 
 
 class TestChanging:

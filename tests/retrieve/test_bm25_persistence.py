@@ -16,6 +16,7 @@ from llama_index.core.vector_stores.types import MetadataFilter, MetadataFilters
 
 from llama_index_ko_rerank.errors import DamagedIndex, IndexNotFound, InvalidText, ModelMismatch
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
+from llama_index_ko_rerank.retrieve.snapshot import sign_manifest
 
 QUESTIONS = ["연차 신청", "하루 전에", "바다거북"]
 
@@ -142,8 +143,9 @@ def test_a_damaged_file_is_told(folder, name, damage):
 def test_a_manifest_that_does_not_know_its_nodes_is_told(folder, change):
     path = folder / "lexical.json"
     manifest = json.loads(path.read_text(encoding="utf-8"))
+    del manifest["sha256"]
     manifest["extra"] = {**manifest["extra"], **change} if change else {}
-    path.write_text(json.dumps(manifest, ensure_ascii=False), encoding="utf-8")
+    path.write_bytes(sign_manifest(manifest))
     with pytest.raises(DamagedIndex, match="rebuild the index"):
         KoreanBM25Retriever.load(folder)
 
@@ -157,8 +159,9 @@ def test_a_folder_without_an_index_is_told(tmp_path):
 def test_an_index_made_by_another_tokenizer_is_refused(folder, field):
     path = folder / "lexical.json"
     manifest = json.loads(path.read_text(encoding="utf-8"))
+    del manifest["sha256"]
     manifest[field] = {"user_words": [["모두의책", "NNP"]], "identity": {"morphemes": "other"}}[field]
-    path.write_text(json.dumps(manifest, ensure_ascii=False), encoding="utf-8")
+    path.write_bytes(sign_manifest(manifest))
     with pytest.raises(ModelMismatch):
         KoreanBM25Retriever.load(folder)
 

@@ -11,6 +11,7 @@ from llama_index.core.schema import TextNode
 
 from llama_index_ko_rerank.errors import InvalidSetting
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
+from llama_index_ko_rerank.retrieve.following import LexicalState, examine_snapshot, refresh_snapshot
 from llama_index_ko_rerank.store import build_index, open_index
 
 TEXTS = {
@@ -109,3 +110,106 @@ def test_a_following_retriever_is_changed_only_through_its_index(index):
         retriever.add([TextNode(text="새 글")])
     with pytest.raises(InvalidSetting, match="follows the index"):
         retriever.delete(["a"])
+
+
+def order(retriever, question="연차 출장비 병가 진단서 영수증"):
+    return [(found.node.node_id, found.score) for found in retriever.retrieve(question)]
+
+
+def spoil(folder, damage):
+    (arrays,) = folder.glob("lexical-*.safetensors")
+    manifest = folder / "lexical.json"
+    if damage == "arrays cut":
+        arrays.write_bytes(arrays.read_bytes()[:-9])
+    elif damage == "arrays changed":
+        content = bytearray(arrays.read_bytes())
+        content[-1] ^= 1
+        arrays.write_bytes(content)
+    elif damage == "arrays gone":
+        arrays.unlink()
+    elif damage == "manifest cut":
+        manifest.write_bytes(manifest.read_bytes()[:-9])
+    elif damage == "manifest changed":
+        text = manifest.read_text(encoding="utf-8")
+        assert '"연차' in text
+        manifest.write_text(text.replace('"연차', '"차연', 1), encoding="utf-8")
+    else:
+        text = manifest.read_text(encoding="utf-8")
+        manifest.write_text(text.replace('"a", "b"', '"b", "a"', 1), encoding="utf-8")
+
+
+DAMAGES = ["arrays cut", "arrays changed", "arrays gone", "manifest cut", "manifest changed", "hashes of others"]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_no_part_of_a_spoiled_snapshot_is_trusted_and_it_is_made_again(index, tmp_path, damage, caplog):
+    folder = tmp_path / "lexical"
+    KoreanBM25Retriever.from_index(index, snapshot=folder)
+    spoil(folder, damage)
+    assert examine_snapshot(index.vector_store, folder).state == "damaged"
+    with caplog.at_level(logging.WARNING):
+        retriever = KoreanBM25Retriever.from_index(index, snapshot=folder)
+    assert "tokenised again" in caplog.text
+    assert order(retriever) == order(KoreanBM25Retriever.from_index(index))
+    assert examine_snapshot(index.vector_store, folder) == LexicalState("current", 0, 0)
+
+
+def test_what_a_snapshot_lacks_and_has_too_much_is_counted(index, tmp_path):
+    folder = tmp_path / "lexical"
+    assert examine_snapshot(index.vector_store, folder) == LexicalState("missing", 3, 0)
+    refresh_snapshot(index.vector_store, folder)
+    assert examine_snapshot(index.vector_store, folder) == LexicalState("current", 0, 0)
+    index.insert_nodes([TextNode(id_="d", text="주차장은 지하에 있다."), TextNode(id_="a", text="연차는 없어졌다.")])
+    index.vector_store.delete_nodes(["b"])
+    assert examine_snapshot(index.vector_store, folder) == LexicalState("stale", 2, 2)
+
+
+def test_a_refreshed_snapshot_is_what_opening_would_have_made(index, tmp_path):
+    folder = tmp_path / "lexical"
+    assert refresh_snapshot(index.vector_store, folder) == 3
+    assert refresh_snapshot(index.vector_store, folder) == 0
+    index.insert_nodes(
+        [TextNode(id_="d", text="진단서는 병원에서 받는다."), TextNode(id_="a", text="연차는 없어졌다.")]
+    )
+    index.vector_store.delete_nodes(["b"])
+    assert refresh_snapshot(index.vector_store, folder) == 2
+    resumed = KoreanBM25Retriever.from_index(index, snapshot=folder)
+    assert order(resumed) == order(KoreanBM25Retriever.from_index(index))
+    assert resumed.lexical_index.ids == [node.node_id for node in index.vector_store.nodes()]
+
+
+def test_refreshing_goes_in_batches_and_tells_how_far_it_is(index, tmp_path, monkeypatch):
+    monkeypatch.setattr("llama_index_ko_rerank.retrieve.following._BATCH", 2)
+    index.insert_nodes([TextNode(id_=f"n{number}", text=f"{number}번 글이다.") for number in range(4)])
+    seen = []
+    refresh_snapshot(index.vector_store, tmp_path / "lexical", on_progress=lambda *done: seen.append(done))
+    assert seen == [(2, 7), (4, 7), (6, 7)]
+    resumed = KoreanBM25Retriever.from_index(index, snapshot=tmp_path / "lexical")
+    assert order(resumed) == order(KoreanBM25Retriever.from_index(index))
+
+
+def test_a_snapshot_of_other_views_is_outdated_and_not_damaged(index, tmp_path):
+    KoreanBM25Retriever.from_index(index, snapshot=tmp_path, view="bigrams")
+    state = examine_snapshot(index.vector_store, tmp_path)
+    assert (state.state, state.to_tokenise) == ("outdated", 3)
+    assert "otherwise" in state.reason
+
+
+def test_a_snapshot_that_cannot_be_written_is_said_and_search_goes_on(index, tmp_path, caplog):
+    (tmp_path / "lexical").write_text("a file in the way", encoding="utf-8")
+    with caplog.at_level(logging.WARNING):
+        retriever = KoreanBM25Retriever.from_index(index, snapshot=tmp_path / "lexical")
+    assert "could not be written" in caplog.text
+    assert ids(retriever, "진단서") == ["c"]
+
+
+def test_a_snapshot_from_another_index_is_compared_node_by_node(index, tmp_path):
+    other = build_index(
+        [TextNode(id_="a", text="전혀 다른 글이다."), TextNode(id_="b", text=TEXTS["b"])],
+        tmp_path / "other",
+        embed_model=HashedEmbedding(),
+    )
+    KoreanBM25Retriever.from_index(other, snapshot=tmp_path / "lexical")
+    retriever = KoreanBM25Retriever.from_index(index, snapshot=tmp_path / "lexical")
+    assert sorted(order(retriever)) == sorted(order(KoreanBM25Retriever.from_index(index)))
+    assert ids(retriever, "전혀 다른") == []

@@ -5,7 +5,7 @@ import pytest
 from llama_index_ko_rerank.errors import DamagedIndex, IndexNotFound, ModelMismatch
 from llama_index_ko_rerank.retrieve.lexical_index import LexicalIndex
 from llama_index_ko_rerank.retrieve.postings import BM25Settings
-from llama_index_ko_rerank.retrieve.snapshot import MANIFEST, load_lexical_index, save_lexical_index
+from llama_index_ko_rerank.retrieve.snapshot import MANIFEST, load_lexical_index, save_lexical_index, sign_manifest
 
 TEXTS = ["연차는 사흘 전에 신청한다", "회의실은 하루 전에 예약한다", "", "KTX는 2004년에 개통했다"]
 QUESTIONS = ["연차 신청", "하루 전 예약", "ktx", "바다거북"]
@@ -25,9 +25,11 @@ def folder(tmp_path):
 
 
 def change_manifest(folder, **changes):
+    """Change a manifest as another release might have written it: with its checksum."""
     path = folder / MANIFEST
     manifest = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps({**manifest, **changes}, ensure_ascii=False), encoding="utf-8")
+    manifest.pop("sha256")
+    path.write_bytes(sign_manifest({**manifest, **changes}))
 
 
 def arrays_of(folder):
@@ -113,6 +115,33 @@ def test_one_changed_bit_in_the_arrays_is_told(folder):
 def test_missing_arrays_are_told(folder):
     arrays_of(folder).unlink()
     with pytest.raises(DamagedIndex, match=r"lexical-.*safetensors is missing"):
+        load_lexical_index(folder)
+
+
+@pytest.mark.parametrize("place", [20, 200, -200, -3])
+def test_a_manifest_with_one_changed_character_is_told(folder, place):
+    path = folder / MANIFEST
+    content = bytearray(path.read_bytes())
+    content[place] = ord("1") if content[place] != ord("1") else ord("2")
+    path.write_bytes(content)
+    with pytest.raises((DamagedIndex), match="rebuild"):
+        load_lexical_index(folder)
+
+
+def test_a_manifest_whose_words_were_exchanged_is_told(folder):
+    path = folder / MANIFEST
+    content = path.read_text(encoding="utf-8")
+    assert '"연차"' in content
+    path.write_text(content.replace('"연차"', '"차연"'), encoding="utf-8")
+    with pytest.raises(DamagedIndex, match="not what was written"):
+        load_lexical_index(folder)
+
+
+def test_a_folder_in_the_place_of_a_file_is_told(folder):
+    arrays_of(folder).unlink()
+    name = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["arrays"]["name"]
+    (folder / name).mkdir()
+    with pytest.raises(DamagedIndex, match="cannot be read"):
         load_lexical_index(folder)
 
 

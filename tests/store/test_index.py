@@ -5,8 +5,11 @@ import threading
 
 import pytest
 from llama_index.core import VectorStoreIndex
+from llama_index.core.ingestion import DocstoreStrategy, IngestionPipeline
 from llama_index.core.llms import MockLLM
 from llama_index.core.schema import Document, ImageNode, IndexNode, TextNode
+from llama_index.core.storage.docstore import SimpleDocumentStore
+from llama_index.core.vector_stores.types import MetadataFilter, MetadataFilters
 
 from llama_index_ko_rerank.errors import (
     DamagedIndex,
@@ -15,11 +18,13 @@ from llama_index_ko_rerank.errors import (
     IndexExists,
     IndexNotFound,
     InvalidNode,
+    InvalidSetting,
     InvalidText,
     InvalidVector,
     ModelMismatch,
 )
-from llama_index_ko_rerank.store import build_index, open_index
+from llama_index_ko_rerank.store import build_index, make_splitter, open_index
+from llama_index_ko_rerank.store.index_settings import IndexSettings
 
 TEXTS = {
     "강": "한강은 서울을 지나 서해로 흐르는 강입니다.",
@@ -67,6 +72,93 @@ def test_documents_are_inserted_updated_and_deleted(index):
     assert best(index, "한강은 어디로 흐르나요?") != "강"
     index.update_ref_doc(Document(id_="산", text="지리산은 남쪽에 있는 산입니다."))
     assert best(index, "지리산은 남쪽에 있나요?") == "산"
+
+
+def test_refresh_embeds_only_what_changed_also_in_a_later_session(index, documents, folder, make_embedding):
+    embedded = []
+
+    class Counting(make_embedding):
+        def _get_text_embedding(self, text):
+            embedded.append(text)
+            return super()._get_text_embedding(text)
+
+    index.vector_store.close()
+    opened = open_index(folder, embed_model=Counting())
+    documents[1] = Document(id_="산", text="지리산은 남쪽에 있는 높은 산입니다.", metadata={"이름": "산"})
+    documents.append(Document(id_="들", text="김제평야는 넓은 들입니다."))
+    assert opened.refresh_ref_docs(documents) == [False, True, False, True]
+    assert len(embedded) == 2
+    assert opened.refresh_ref_docs(documents) == [False] * 4
+    assert best(opened, "지리산은 남쪽에 있나요?") == "산"
+    opened.delete_ref_doc("들", delete_from_docstore=True)
+    assert asyncio.run(opened.arefresh_ref_docs(documents)) == [False, False, False, True]
+    assert opened.vector_store.count == 4
+    opened.vector_store.close()
+
+
+def test_a_document_that_became_shorter_leaves_no_nodes_behind(folder, embed_model):
+    story = " ".join(f"{number}번째 손님이 강가를 걸었습니다." for number in range(40))
+    build_index(
+        [Document(id_="하나", text=story)], folder, embed_model=embed_model, chunk_tokens=40
+    ).vector_store.close()
+    opened = open_index(folder, embed_model=embed_model)
+    assert opened.refresh_ref_docs([Document(id_="하나", text="손님이 왔습니다.")]) == [True]
+    assert [node.text for node in opened.vector_store.nodes()] == ["손님이 왔습니다."]
+    opened.vector_store.close()
+
+
+def test_vector_dtype_and_index_settings_are_recorded(documents, folder, embed_model):
+    settings = IndexSettings(kind="hnsw")
+    index = build_index(documents, folder, embed_model=embed_model, vector_dtype="float16", index_settings=settings)
+    assert best(index, "울릉도는 어떤 섬인가요?") == "섬"
+    index.vector_store.close()
+    assert [file.suffix for file in folder.glob("vectors.*")] == [".faiss"]
+    again = open_index(folder, embed_model=embed_model, index_settings=IndexSettings(kind="flat"))
+    with again.vector_store.client.read() as view:
+        assert (view.manifest.vector_dtype, view.manifest.index_settings.kind) == ("float16", "flat")
+    again.vector_store.close()
+    with pytest.raises(InvalidSetting, match="float64"):
+        build_index(documents, folder / "다른", embed_model=embed_model, vector_dtype="float64")
+    assert not (folder / "다른").exists()
+
+
+def pipeline(store, embed_model, strategy):
+    return IngestionPipeline(
+        transformations=[make_splitter(embed_model), embed_model],
+        vector_store=store,
+        docstore=SimpleDocumentStore(),
+        docstore_strategy=strategy,
+    )
+
+
+def test_an_ingestion_pipeline_upserts_into_the_store(documents, store, embed_model):
+    upserting = pipeline(store, embed_model, DocstoreStrategy.UPSERTS)
+    assert len(upserting.run(documents=documents)) == 3
+    assert len(upserting.run(documents=documents)) == 0
+    changed = Document(id_="산", text="지리산은 남쪽에 있는 산입니다.")
+    assert len(upserting.run(documents=[changed])) == 1
+    assert store.count == 3
+    assert [node.text for node in store.nodes() if node.ref_doc_id == "산"] == [changed.text]
+
+
+def test_an_ingestion_pipeline_deletes_documents_that_are_gone(documents, store, embed_model):
+    deleting = pipeline(store, embed_model, DocstoreStrategy.UPSERTS_AND_DELETE)
+    deleting.run(documents=documents)
+    deleting.run(documents=documents[:1])
+    assert {node.ref_doc_id for node in store.nodes()} == {"강"}
+
+
+def test_a_retriever_with_filters_finds_as_many_as_were_asked_for(folder, embed_model):
+    nodes = [
+        TextNode(id_=f"n{number}", text=f"{number}번째 강의 이야기", metadata={"갈래": "강" if number % 5 else "산"})
+        for number in range(60)
+    ]
+    index = build_index(nodes, folder, embed_model=embed_model)
+    filters = MetadataFilters(filters=[MetadataFilter(key="갈래", value="산")])
+    found = index.as_retriever(similarity_top_k=12, filters=filters).retrieve("3번째 강의 이야기")
+    assert {one.node.metadata["갈래"] for one in found} == {"산"}
+    assert len(found) == 12
+    index.vector_store.close()
 
 
 def test_the_asynchronous_retriever_gives_the_same(index):

@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 from llama_index.core.schema import TextNode
 
-from llama_index_ko_rerank.errors import DamagedIndex, DimensionMismatch, IndexNotFound, StoreError
+from llama_index_ko_rerank.errors import (
+    DamagedIndex,
+    DimensionMismatch,
+    DiskFull,
+    IndexBusy,
+    IndexNotFound,
+    IndexTooNew,
+    StoreError,
+)
 from llama_index_ko_rerank.store.node_rows import to_rows
 from llama_index_ko_rerank.store.node_table import NodeTable
 from llama_index_ko_rerank.store.schema import SCHEMA_VERSION
@@ -62,7 +70,7 @@ def test_a_transaction_that_changes_nothing_leaves_the_generation(table):
     add(table, "a")
     with table.transaction() as writer:
         assert writer.delete_nodes(["unknown"]) == 0
-        assert writer.delete_document("unknown") == 0
+        assert writer.delete_documents(["unknown"]) == 0
     assert manifest(table).generation == 1
 
 
@@ -152,7 +160,7 @@ def test_vectors_of_another_length_are_refused_before_anything_changes(table):
 
 def test_a_second_writer_of_another_connection_is_told_to_wait(table, folder):
     other = NodeTable(folder, busy_seconds=0.05)
-    with table.transaction(), pytest.raises(StoreError, match="is being written by another"), other.transaction():
+    with table.transaction(), pytest.raises(IndexBusy, match="is being written by another"), other.transaction():
         pass
     with other.transaction():
         pass
@@ -166,7 +174,7 @@ def test_a_second_writer_of_another_thread_is_told_to_wait(table):
         try:
             with table.transaction():
                 pass
-        except StoreError as problem:
+        except IndexBusy as problem:
             problems.append(str(problem))
 
     with table.transaction():
@@ -194,7 +202,7 @@ def test_a_full_disk_is_said_and_keeps_what_was_there(table):
             for number in range(200):
                 writer.upsert(row(f"n{number}", "긴 글 " * 5000), EAST)
 
-    with pytest.raises(StoreError, match="full"):
+    with pytest.raises(DiskFull, match="full"):
         fill()
     assert node_ids(table) == ["a"]
     assert manifest(table).generation == 1
@@ -221,7 +229,7 @@ def test_a_folder_that_is_a_file_cannot_hold_an_index(tmp_path):
 def test_an_index_of_a_newer_release_is_refused(table, folder):
     with sqlite3.connect(folder / "nodes.sqlite3") as connection:
         connection.execute(f"PRAGMA user_version={SCHEMA_VERSION + 1}")
-    with pytest.raises(StoreError, match=f"schema version {SCHEMA_VERSION + 1}"):
+    with pytest.raises(IndexTooNew, match=f"schema version {SCHEMA_VERSION + 1}"):
         NodeTable(folder)
 
 

@@ -9,10 +9,15 @@ import textwrap
 import pytest
 
 from llama_index_ko_rerank.errors import DamagedIndex, StoreError
-from llama_index_ko_rerank.store import DurableFaissVectorStore
+from llama_index_ko_rerank.store import DurableFaissVectorStore, index_settings, live_index
+from llama_index_ko_rerank.store.index_settings import IndexSettings
 from llama_index_ko_rerank.store.snapshots import write_snapshot
 
 NODES = 40
+
+
+# A flat index, which is the default at this size, has no snapshot.
+WITH_A_FILE = IndexSettings(kind="hnsw")
 
 
 def vector(number):
@@ -21,7 +26,7 @@ def vector(number):
 
 @pytest.fixture
 def built(folder, make_node):
-    with DurableFaissVectorStore(folder) as store:
+    with DurableFaissVectorStore(folder, index_settings=WITH_A_FILE) as store:
         store.add([make_node(f"n{number}", vector(number), document=f"문서 {number}") for number in range(NODES)])
     return folder
 
@@ -82,7 +87,7 @@ def test_a_damaged_snapshot_is_written_anew_by_persist(built, search, caplog):
 
 
 def test_the_snapshot_of_another_index_is_not_used(built, tmp_path, make_node, search, caplog):
-    with DurableFaissVectorStore(tmp_path / "other") as other:
+    with DurableFaissVectorStore(tmp_path / "other", index_settings=WITH_A_FILE) as other:
         other.add([make_node(f"n{number}", (1.0, -number), document="다른 것") for number in range(NODES)])
     shutil.copy(tmp_path / "other" / "vectors.1.faiss", built / "vectors.1.faiss")
     assert open_and_search(built, search) == IN_ORDER
@@ -100,6 +105,56 @@ def test_a_snapshot_of_an_earlier_generation_is_brought_up_to_date(built, make_n
     changing.close()
     assert snapshots(built) == ["vectors.3.faiss"]
     assert open_and_search(built, search) == expected
+
+
+def test_a_flat_index_has_no_snapshot_and_drops_one_that_is_left(built, search):
+    with DurableFaissVectorStore(built, index_settings=IndexSettings(kind="flat")) as store:
+        assert [node_id for node_id, _ in search(store, (1, 0), top_k=99)] == IN_ORDER
+    assert sorted(file.name for file in built.iterdir()) == ["nodes.sqlite3"]
+    assert open_and_search(built, search) == IN_ORDER
+
+
+def test_a_snapshot_by_other_settings_is_not_used(built, search, caplog):
+    with DurableFaissVectorStore(built) as store, store.client.transaction() as writer:
+        writer.record_index_settings(IndexSettings(kind="ivf"))
+    assert open_and_search(built, search) == IN_ORDER
+    assert "by other settings" in caplog.text
+
+
+def test_an_automatic_index_that_outgrows_flat_is_made_of_lists_by_persist_and_not_by_a_search(
+    folder, make_node, search, monkeypatch, caplog
+):
+    monkeypatch.setattr(index_settings, "FLAT_UP_TO_NUMBERS", 2 * 200)
+    monkeypatch.setattr(live_index, "_RENEWED_BY_A_SEARCH", 0)
+    with DurableFaissVectorStore(folder) as store:
+        store.add([make_node(f"n{number}", (1.0, number / 300)) for number in range(200)])
+        assert len(search(store, (1, 0), top_k=999)) == 200
+        store.add([make_node(f"n{number}", (1.0, number / 300)) for number in range(200, 300)])
+        with caplog.at_level(logging.INFO):
+            assert search(store, (1, 0), top_k=1) == [("n0", pytest.approx(1.0))]
+            assert "building" not in caplog.text
+            assert snapshots(folder) == []
+            store.persist()
+            assert "building the ivf index of 300 vectors" in caplog.text
+        assert snapshots(folder) == ["vectors.2.faiss"]
+        assert search(store, (1, 0), top_k=1) == [("n0", pytest.approx(1.0))]
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        assert set(open_and_search(folder, search)) == {f"n{number}" for number in range(99)}
+    assert "from the table" not in caplog.text
+
+
+def test_a_graph_of_which_much_was_deleted_is_made_anew_by_close(built, search, monkeypatch, caplog):
+    monkeypatch.setattr(live_index, "_RENEWED_BY_A_SEARCH", 0)
+    with DurableFaissVectorStore(built) as store:
+        before = search(store, (1, 0), top_k=99)
+        store.delete_nodes(IN_ORDER[:20])
+        with caplog.at_level(logging.INFO):
+            assert search(store, (1, 0), top_k=99) == before[20:]
+            assert "building" not in caplog.text
+            store.close()
+            assert "building the hnsw index of 20 vectors" in caplog.text
+    assert open_and_search(built, search) == IN_ORDER[20:]
 
 
 def test_a_snapshot_from_before_clear_is_not_used(built, make_node, search):
@@ -133,7 +188,7 @@ def test_what_an_interrupted_write_has_left_is_cleaned_up(built, make_node):
 def test_a_snapshot_that_cannot_be_written_leaves_nothing_and_says_that_the_nodes_are_safe(tmp_path):
     (tmp_path / "vectors.1.faiss").mkdir()
     with pytest.raises(StoreError, match="the nodes are safe"):
-        write_snapshot(tmp_path, 1, memoryview(b"payload"))
+        write_snapshot(tmp_path, 1, b"payload")
     assert snapshots(tmp_path) == ["vectors.1.faiss"]
 
 
@@ -174,25 +229,27 @@ def test_vectors_that_are_missing_in_the_table_are_damage(built, search):
         search(store, (1, 0))
 
 
-def test_a_vector_cut_short_in_the_table_is_damage(built, search):
+@pytest.mark.parametrize("vector", [b"\0\0", b"\0" * 8, b"\0\0\x80\x3f\0\0\0\x80", "글"])
+def test_a_vector_overwritten_in_the_table_is_damage(built, search, vector):
     (built / "vectors.1.faiss").unlink()
     with sqlite3.connect(built / "nodes.sqlite3") as connection:
-        connection.execute("UPDATE vectors SET vector = x'0000' WHERE id = 3")
-    with DurableFaissVectorStore(built) as store, pytest.raises(DamagedIndex, match="not of 8 bytes"):
+        connection.execute("UPDATE vectors SET vector = ? WHERE id = 3", (vector,))
+    with DurableFaissVectorStore(built) as store, pytest.raises(DamagedIndex, match=r"row 3 .*not what was written"):
         search(store, (1, 0))
 
 
-def test_a_vector_overwritten_by_zeros_is_damage(built, search):
-    (built / "vectors.1.faiss").unlink()
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE nodes SET kind = 'Document' WHERE id = 3",
+        "UPDATE nodes SET metadata = '{\"쪽\": 2}' WHERE id = 3",
+        "UPDATE nodes SET content = x'4142' WHERE id = 3",
+        "UPDATE nodes SET content_hash = zeroblob(32) WHERE id = 3",
+    ],
+)
+def test_a_node_overwritten_in_the_table_is_damage_and_no_answer(built, search, statement):
     with sqlite3.connect(built / "nodes.sqlite3") as connection:
-        connection.execute("UPDATE vectors SET vector = zeroblob(8) WHERE id = 3")
-    with DurableFaissVectorStore(built) as store, pytest.raises(DamagedIndex, match="length is not 1"):
-        search(store, (1, 0))
-
-
-def test_a_text_overwritten_in_the_table_is_damage_and_no_answer(built, search):
-    with sqlite3.connect(built / "nodes.sqlite3") as connection:
-        connection.execute("UPDATE nodes SET text = '다른 글' WHERE id = 3")
+        connection.execute(statement)
     with DurableFaissVectorStore(built) as store:
         assert search(store, (1, 0), top_k=2)
         with pytest.raises(DamagedIndex, match="'n2'"):
@@ -204,7 +261,7 @@ READER = textwrap.dedent(
     import os, sys
     from llama_index.core.schema import TextNode
     from llama_index.core.vector_stores.types import VectorStoreQuery
-    from llama_index_ko_rerank.errors import StoreError
+    from llama_index_ko_rerank.errors import IndexReadOnly
     from llama_index_ko_rerank.store import DurableFaissVectorStore
 
     if os.geteuid() == 0:
@@ -215,12 +272,25 @@ READER = textwrap.dedent(
     assert store.count == 40
     try:
         store.add([TextNode(text="글", embedding=[1.0, 0.0])])
-    except StoreError as problem:
+    except IndexReadOnly as problem:
         assert "can only be read" in str(problem)
+        assert isinstance(problem, PermissionError)
     else:
         raise AssertionError("it was written")
     store.persist()
     store.close()
+    try:
+        DurableFaissVectorStore(sys.argv[1], index_settings={"kind": "flat"})
+    except IndexReadOnly:
+        pass
+    else:
+        raise AssertionError("other settings were recorded")
+    try:
+        DurableFaissVectorStore(os.path.join(sys.argv[1], "new"))
+    except IndexReadOnly as problem:
+        assert "cannot be made" in str(problem)
+    else:
+        raise AssertionError("an index was made")
     """
 )
 

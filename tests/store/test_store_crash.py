@@ -1,76 +1,134 @@
-import multiprocessing
-import random
-import sys
-import time
+"""Killed writers, full disks, damaged files, and processes side by side; the long campaigns are marked slow."""
 
+import shutil
+import sqlite3
+import sys
+from contextlib import closing
+
+import crash_campaigns
+import crash_kills
 import other_process
 import pytest
-from llama_index.core.vector_stores.types import VectorStoreQuery
 
 from llama_index_ko_rerank.store import DurableFaissVectorStore
 
-KILLS = 6
-
-
-def replay(notes):
-    """Return the documents that must be there, and the one whose last change was not acknowledged."""
-    there, open_change = set(), None
-    for line in notes.read_text(encoding="utf-8").splitlines():
-        state, action, document = line.split()
-        if state == "try":
-            open_change = document
-            continue
-        open_change = None
-        (there.add if action == "add" else there.discard)(document)
-    return there, open_change
-
-
-def check(folder, notes):
-    there, open_change = replay(notes)
-    with DurableFaissVectorStore(folder) as store:
-        stored = [node.node_id for node in store.nodes()]
-        found = store.query(VectorStoreQuery(query_embedding=[1.0, 0.0], similarity_top_k=10**6)).ids
-        assert sorted(found) == sorted(stored)
-        assert store.count == len(stored)
-        documents = {node_id.split("/")[0] for node_id in stored}
-        assert sorted(stored) == sorted(node.node_id for name in documents for node in other_process.nodes_of(name))
-        assert documents - {open_change} == there - {open_change}
-    if open_change:
-        # What it came to is settled now: the replay goes on from what the index holds.
-        with notes.open("a", encoding="utf-8") as file:
-            file.write(f"did {'add' if open_change in documents else 'delete'} {open_change}\n")
-    return len(there)
-
+SEED = 5
+KILLS, FULL_DISKS, DAMAGED = 200, 100, 100
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there is no forkserver and no SIGKILL there")
 
 
 @pytest.fixture
 def processes():
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["other_process", "llama_index_ko_rerank.store.vector_store"])
-    return context
+    return crash_kills.forkserver()
 
 
-def test_a_process_killed_at_any_moment_loses_nothing_that_was_acknowledged(folder, tmp_path, processes):
-    notes = tmp_path / "notes"
-    notes.touch()
-    moments = random.Random(5)
-    documents = 0
-    for round_ in range(KILLS):
-        writer = processes.Process(
-            target=other_process.write_for_ever, args=(folder, notes, round_ * 100_000), daemon=True
-        )
-        writer.start()
-        written = notes.stat().st_size
-        while notes.stat().st_size == written:
-            assert writer.is_alive()
-            time.sleep(0.005)
-        time.sleep(moments.uniform(0, 0.3))
-        writer.kill()
-        writer.join()
-        documents = check(folder, notes)
-    assert documents > KILLS
+def check_kills(report, kills):
+    assert report["problems"] == []
+    assert report["kills"] == kills
+    # The figures are random, but a harness that never interrupts anything would prove nothing.
+    assert report["acknowledged changes"] > kills
+    assert report["changes in flight that are not there"] > 0
+
+
+def test_writers_killed_at_any_moment_lose_nothing_that_was_acknowledged(folder):
+    check_kills(crash_campaigns.kill_writers(folder, 12, seed=SEED), 12)
+
+
+@pytest.mark.slow
+def test_two_hundred_killed_writers_lose_nothing_that_was_acknowledged(folder):
+    report = crash_campaigns.kill_writers(folder, KILLS, seed=SEED)
+    check_kills(report, KILLS)
+    assert report["changes in flight that are there whole"] > 0
+    assert report["killed in persist"] > 0
+    assert report["killed in open"] > 0
+
+
+def check_full_disks(report, cases):
+    assert report["problems"] == []
+    assert report["cases"] == cases
+    assert report["refusals"] > cases
+    assert report.get("cases without a refusal", 0) < cases / 4
+
+
+def test_a_full_disk_refuses_changes_keeps_all_others_and_goes_on_once_there_is_space(folder):
+    check_full_disks(crash_campaigns.fill_disks(folder, 11, seed=SEED), 11)
+
+
+@pytest.mark.slow
+def test_a_hundred_full_disks_lose_nothing(folder):
+    check_full_disks(crash_campaigns.fill_disks(folder, FULL_DISKS, seed=SEED), FULL_DISKS)
+
+
+def check_snapshots(report, cases):
+    assert report["problems"] == []
+    assert report["cases"] == report["noticed"] == report["rebuilt for good"] == cases
+
+
+def test_a_damaged_snapshot_is_noticed_not_used_and_replaced(folder):
+    check_snapshots(crash_campaigns.damage_snapshots(folder, 12, seed=SEED), 12)
+
+
+@pytest.mark.slow
+def test_a_hundred_damaged_snapshots_are_noticed_not_used_and_replaced(folder):
+    check_snapshots(crash_campaigns.damage_snapshots(folder, DAMAGED, seed=SEED), DAMAGED)
+
+
+def test_a_damaged_table_raises_or_gives_what_was_put_in(folder):
+    report = crash_campaigns.damage_tables(folder, 80, seed=SEED, damages=("cut", "flip", "overwrite"))
+    assert report["problems"] == []
+    assert report["raised DamagedIndex"] > 0
+    assert report["every result right"] > 0
+
+
+def test_a_bit_flipped_in_a_vector_raises_or_makes_no_difference(folder):
+    report = crash_campaigns.damage_tables(folder, 60, seed=SEED, damages=("vector",))
+    assert report["problems"] == []
+
+
+@pytest.fixture
+def copied(folder, tmp_path):
+    """An index that is open, with changes in SQLite's log, and where to copy it."""
+    with DurableFaissVectorStore(folder) as store:
+        store.add(other_process.nodes_of("law"))
+        store.persist()
+        store.add(other_process.nodes_of("decree"))
+        yield folder, tmp_path / "다른 곳"
+
+
+def parts_in(folder):
+    with DurableFaissVectorStore(folder, create=False) as store:
+        found = store.query(other_process.EVERYTHING).ids
+        assert len(found) == store.count
+        return sorted(found)
+
+
+ALL_PARTS = sorted(f"{document}/{part}" for document in ("law", "decree") for part in range(3))
+
+
+def test_a_backup_that_sqlite_makes_of_an_open_index_is_whole_by_itself(copied):
+    folder, target = copied
+    target.mkdir()
+    source, backup = sqlite3.connect(folder / "nodes.sqlite3"), sqlite3.connect(target / "nodes.sqlite3")
+    with closing(source), closing(backup):
+        source.backup(backup)
+    assert parts_in(target) == ALL_PARTS
+
+
+def test_the_table_of_a_closed_index_is_a_whole_backup(copied):
+    folder, target = copied
+    with DurableFaissVectorStore(folder) as store:
+        store.persist()
+    target.mkdir()
+    shutil.copy(folder / "nodes.sqlite3", target)
+    assert parts_in(target) == ALL_PARTS
+
+
+def test_a_folder_that_was_moved_opens_as_it_was(copied):
+    folder, target = copied
+    shutil.copytree(folder, target)
+    moved = target.rename(target.with_name("moved index #2"))
+    assert parts_in(moved) == ALL_PARTS
 
 
 def test_processes_that_come_and_go_at_one_time_lose_nothing(folder, processes):
@@ -87,3 +145,43 @@ def test_processes_that_come_and_go_at_one_time_lose_nothing(folder, processes):
         documents = {node.ref_doc_id for node in store.nodes()}
         assert documents == {f"p{number}-{round_}" for number in range(3) for round_ in range(0, rounds, 2)}
         assert store.count == 3 * len(documents)
+
+
+@pytest.mark.slow
+def test_processes_that_make_one_index_at_one_time_all_get_it(folder, processes):
+    for round_ in range(40):
+        start = processes.Barrier(8)
+        makers = [
+            processes.Process(target=other_process.make_an_index, args=(folder / str(round_), start)) for _ in range(8)
+        ]
+        for maker in makers:
+            maker.start()
+        for maker in makers:
+            maker.join(60)
+        assert [maker.exitcode for maker in makers] == [0] * 8
+
+
+def test_searching_while_another_process_indexes_sees_one_generation_each_time(folder, processes):
+    parts, editions = 30, 30
+    with DurableFaissVectorStore(folder) as store:
+        store.add(other_process.nodes_of("law", parts))
+        writer = processes.Process(target=other_process.publish_editions, args=(folder, parts, editions))
+        writer.start()
+        seen = []
+        while writer.is_alive():
+            with DurableFaissVectorStore(folder, create=False) as newcomer:
+                for reader in (store, newcomer):
+                    before = reader.generation
+                    found = reader.query(other_process.EVERYTHING)
+                    assert len(found.nodes) == parts
+                    (edition,) = {node.metadata["edition"] for node in found.nodes}
+                    ends = [(edition + part) / (1 + (edition + part) ** 2) ** 0.5 for part in range(parts)]
+                    expected = sorted((1 - end**2) ** 0.5 for end in ends)[::-1]
+                    assert found.similarities == pytest.approx(expected, abs=1e-6)
+                    assert before - 1 <= edition <= reader.generation - 1
+                    seen.append(edition)
+        writer.join(60)
+        assert writer.exitcode == 0
+        assert seen == sorted(seen)
+        assert len(set(seen)) > 3
+        assert store.generation == editions + 1

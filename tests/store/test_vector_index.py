@@ -4,15 +4,36 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llama_index_ko_rerank.errors import DamagedIndex
+from llama_index_ko_rerank.errors import DamagedIndex, InvalidSetting
+from llama_index_ko_rerank.store import index_settings
+from llama_index_ko_rerank.store.faiss_kinds import training_size
+from llama_index_ko_rerank.store.index_bytes import from_bytes, to_bytes
+from llama_index_ko_rerank.store.index_settings import IndexSettings
 from llama_index_ko_rerank.store.unit_vectors import unit_vectors
 from llama_index_ko_rerank.store.vector_index import VectorIndex
 
+KINDS = ["flat", "hnsw", "ivf", "ivfpq"]
 
-def index_of(vectors, first_id=1):
-    index = VectorIndex(len(vectors[0]), generation=7)
-    index.add(np.arange(first_id, first_id + len(vectors)), unit_vectors(vectors, [""] * len(vectors)))
-    return index
+
+class Searched:
+    """An index, and the exact vectors that it asks for."""
+
+    def __init__(self, vectors, *, kind="flat", first_id=1, **options):
+        self.vectors = {}
+        asked = IndexSettings(kind=kind, **options)
+        self.index = VectorIndex(asked, len(vectors[0]), count=len(vectors), generation=7)
+        unit = unit_vectors(vectors, [""] * len(vectors))
+        self.index.train(unit[: training_size(self.index.kind, asked, len(vectors))])
+        self.add(np.arange(first_id, first_id + len(vectors)), unit)
+
+    def add(self, row_ids, unit):
+        self.vectors |= dict(zip(row_ids.tolist(), unit, strict=True))
+        self.index.add(row_ids, unit)
+
+    def search(self, query, top_k, allowed=None, index=None):
+        fetch = lambda row_ids: np.stack([self.vectors[one] for one in row_ids.tolist()])  # noqa: E731
+        row_ids, cosines = (index or self.index).search(query, top_k=top_k, fetch=fetch, allowed=allowed)
+        return row_ids.tolist(), cosines
 
 
 def by_hand(vectors, query, top_k, first_id=1):
@@ -22,87 +43,209 @@ def by_hand(vectors, query, top_k, first_id=1):
     return [int(first_id + position) for position in order], np.clip(cosines[order], -1.0, 1.0)
 
 
-def test_similarities_are_cosines_and_larger_is_better():
-    index = index_of([[1.0, 0.0], [3.0, 4.0], [-2.0, 0.0]])
-    row_ids, cosines = index.search(np.array([1.0, 0.0], np.float32), top_k=3)
-    assert row_ids.tolist() == [1, 2, 3]
+def unit(vector):
+    return unit_vectors([vector], [""])[0]
+
+
+def clustered(seed, count, dimension=24):
+    """Vectors round some centres, as embeddings lie, so that approximate indexes have something to go by."""
+    random = np.random.default_rng(seed)
+    centres = random.normal(size=(20, dimension))
+    return (centres[random.integers(0, 20, count)] + 0.4 * random.normal(size=(count, dimension))).tolist()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_similarities_are_cosines_and_larger_is_better(kind):
+    row_ids, cosines = Searched([[1.0, 0.0], [3.0, 4.0], [-2.0, 0.0]], kind=kind).search(unit([1.0, 0.0]), 3)
+    assert row_ids == [1, 2, 3]
     assert cosines == pytest.approx([1.0, 0.6, -1.0], abs=1e-7)
 
 
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 10_000), count=st.integers(1, 300), top_k=st.integers(1, 320), levels=st.integers(2, 50))
-def test_search_is_brute_force_with_ties_in_the_order_of_addition(seed, count, top_k, levels):
+def test_a_flat_search_is_brute_force_with_ties_in_the_order_of_addition(seed, count, top_k, levels):
     random = np.random.default_rng(seed)
     vectors = random.integers(1, levels, size=(count, 5)).astype(float).tolist()
     query = random.integers(1, levels, size=5).astype(float).tolist()
-    row_ids, cosines = index_of(vectors).search(unit_vectors([query], ["q"])[0], top_k=top_k)
+    row_ids, cosines = Searched(vectors).search(unit(query), top_k)
     expected_ids, expected_cosines = by_hand(vectors, query, top_k)
-    assert row_ids.tolist() == expected_ids
+    assert row_ids == expected_ids
     assert cosines == pytest.approx(expected_cosines, abs=1e-12)
 
 
-def test_a_thousand_equal_vectors_keep_the_order_of_addition():
-    index = index_of([[0.3, 0.1, 0.7]] * 1000 + [[0.3, 0.1, 0.70001]])
-    row_ids, _ = index.search(unit_vectors([[0.5, 0.2, 0.1]], ["q"])[0], top_k=40)
-    assert row_ids.tolist() == list(range(1, 41))
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10_000), spread=st.sampled_from([1e-6, 1e-4, 1e-3, 1e-2]))
+def test_a_flat_search_is_exact_where_sixteen_bits_cannot_tell_vectors_apart(seed, spread):
+    random = np.random.default_rng(seed)
+    vectors = (random.normal(size=48) + spread * random.normal(size=(400, 48))).tolist()
+    row_ids, _ = Searched(vectors).search(unit(vectors[3]), 10)
+    assert row_ids == by_hand(vectors, vectors[3], 10)[0]
 
 
-def test_a_restricted_search_still_returns_top_k_of_the_allowed():
-    random = np.random.default_rng(1)
-    vectors = random.normal(size=(200, 8)).tolist()
-    allowed = np.arange(3, 200, 7)
-    row_ids, _ = index_of(vectors).search(unit_vectors([vectors[0]], ["q"])[0], top_k=5, allowed=allowed)
-    ranked = [one for one in by_hand(vectors, vectors[0], 200)[0] if one in allowed]
-    assert row_ids.tolist() == ranked[:5]
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_thousand_equal_vectors_keep_the_order_of_addition(kind):
+    asked = Searched([[0.3, 0.1, 0.7]] * 1000 + [[0.3, 0.1, 0.70001]], kind=kind)
+    row_ids, _ = asked.search(unit([0.5, 0.2, 0.1]), 600)
+    assert row_ids == list(range(1, 601))
 
 
-def test_nothing_allowed_finds_nothing():
-    row_ids, cosines = index_of([[1.0, 0.0]]).search(
-        np.array([1, 0], np.float32), top_k=5, allowed=np.empty(0, np.int64)
-    )
-    assert len(row_ids) == len(cosines) == 0
+@pytest.mark.parametrize("kind", ["hnsw", "ivf", "ivfpq"])
+def test_approximate_kinds_find_nearly_all_and_give_exact_cosines(kind):
+    vectors = clustered(5, 4000)
+    asked = Searched(vectors, kind=kind)
+    hits = 0
+    for query in clustered(6, 40):
+        row_ids, cosines = asked.search(unit(query), 10)
+        hits += len(set(row_ids) & set(by_hand(vectors, query, 10)[0]))
+        exact = unit_vectors([vectors[one - 1] for one in row_ids], row_ids) @ unit(query)
+        assert cosines == pytest.approx(exact, abs=1e-6)
+        assert list(cosines) == sorted(cosines, reverse=True)
+    assert hits >= 0.98 * 400
 
 
-def test_removed_vectors_are_gone_and_their_ids_are_not_mixed_up():
-    index = index_of([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
-    index.remove(np.array([1, 99]))
-    index.add(np.array([4]), unit_vectors([[1.0, 0.1]], ["d"]))
-    row_ids, _ = index.search(np.array([1.0, 0.0], np.float32), top_k=9)
-    assert row_ids.tolist() == [4, 3, 2]
-    assert index.last_row_id == 4
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("step", [2, 7, 300])
+def test_a_restricted_search_still_returns_top_k_of_the_allowed(kind, step):
+    vectors = clustered(1, 3000)
+    allowed = np.zeros(3001, np.bool_)
+    allowed[3::step] = True
+    row_ids, _ = Searched(vectors, kind=kind).search(unit(vectors[0]), 8, allowed)
+    best = [one for one in by_hand(vectors, vectors[0], 3000)[0] if allowed[one]][:8]
+    assert len(row_ids) == 8
+    assert len(set(row_ids) & set(best)) >= (8 if kind == "flat" else 7)
 
 
-def test_save_then_load_is_identity():
-    index = index_of([[1.0, 0.0], [0.0, 1.0]], first_id=5)
-    index.remove(np.array([6]))
-    loaded = VectorIndex.from_bytes(bytes(index.to_bytes()), dimension=2, generation=7)
-    assert (loaded.count, loaded.dimension, loaded.generation, loaded.last_row_id) == (1, 2, 7, 5)
-    assert loaded.search(np.array([1, 0], np.float32), top_k=1)[0].tolist() == [5]
+@pytest.mark.parametrize("kind", KINDS)
+def test_allowed_vectors_that_lie_far_from_the_query_are_found_too(kind):
+    vectors = [[1.0, 0.001 * number, 0.0] for number in range(2000)] + [[-1.0, 0.0, 0.1], [-1.0, 0.0, 0.2]]
+    allowed = np.zeros(2003, np.bool_)
+    allowed[[2001, 2002]] = True
+    assert Searched(vectors, kind=kind).search(unit([1.0, 0.0, 0.0]), 5, allowed)[0] == [2002, 2001]
 
 
-def test_faiss_keeps_the_limits_that_the_program_has_set():
-    before = faiss.get_deserialization_vector_byte_limit()
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_allowed_finds_nothing(kind):
+    asked = Searched([[1.0, 0.0]], kind=kind)
+    for allowed in (np.empty(0, np.bool_), np.zeros(9, np.bool_), np.array([True])):
+        row_ids, cosines = asked.search(unit([1.0, 0.0]), 5, allowed)
+        assert len(row_ids) == len(cosines) == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_removed_vectors_are_gone_and_their_ids_are_not_mixed_up(kind):
+    asked = Searched([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], kind=kind)
+    asked.index.remove(np.array([1, 99]))
+    asked.add(np.array([4]), unit_vectors([[1.0, 0.1]], ["d"]))
+    assert asked.search(unit([1.0, 0.0]), 9)[0] == [4, 3, 2]
+    assert (asked.index.last_row_id, asked.index.count) == (4, 3)
+    asked.index.remove(np.array([1, 2, 3, 4]))
+    assert asked.search(unit([1.0, 0.0]), 9)[0] == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_save_then_load_is_identity(kind):
+    vectors = clustered(2, 1500)
+    asked = Searched(vectors, kind=kind, first_id=5)
+    asked.index.remove(np.arange(100, 130))
+    payload = to_bytes(asked.index)
+    loaded = from_bytes(payload, settings=IndexSettings(kind=kind), dimension=24, generation=7)
+    assert (loaded.count, loaded.generation, loaded.last_row_id, loaded.kind) == (1470, 7, 1504, kind)
+    for query in clustered(3, 10):
+        assert asked.search(unit(query), 20)[0] == asked.search(unit(query), 20, index=loaded)[0]
+    assert to_bytes(loaded) == payload
+
+
+def test_a_graph_of_which_a_fifth_is_removed_is_worn():
+    asked = Searched(clustered(4, 100), kind="hnsw")
+    asked.index.remove(np.arange(1, 21))
+    assert not asked.index.is_worn()
+    asked.index.remove(np.array([21]))
+    assert asked.index.is_worn()
+
+
+def test_lists_that_hold_more_than_twice_what_they_were_made_for_are_worn():
+    asked = Searched(clustered(4, 50), kind="ivf")
+    asked.add(np.arange(51, 101), unit_vectors(clustered(5, 50), [""] * 50))
+    assert not asked.index.is_worn()
+    asked.add(np.array([101]), unit_vectors(clustered(6, 1), [""]))
+    assert asked.index.is_worn()
+
+
+def test_the_automatic_kind_is_flat_up_to_a_number_of_numbers_and_lists_above():
+    most = index_settings.FLAT_UP_TO_NUMBERS
+    assert IndexSettings().kind_for(most // 512, 512) == "flat"
+    assert IndexSettings().kind_for(most // 512 + 1, 512) == "ivf"
+    assert IndexSettings(kind="hnsw").kind_for(1, 512) == "hnsw"
+    assert [IndexSettings(kind="ivfpq").kind_for(count, 8) for count in (1023, 1024)] == ["flat", "ivfpq"]
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"kind": "flatt"},
+        {"oversampling": 0},
+        {"hnsw_links": 1},
+        {"hnsw_links": 2.5},
+        {"ivf_lists": 0},
+        {"ivf_lists": True},
+        {"ivf_probed_share": 0},
+        {"ivf_probed_share": 1.01},
+        {"ivf_probed_share": "0.5"},
+    ],
+)
+def test_settings_out_of_range_are_refused_by_name(bad):
+    with pytest.raises(InvalidSetting, match=next(iter(bad)).removeprefix("kind") or "did you mean 'flat'"):
+        IndexSettings(**bad)
+
+
+def test_settings_come_back_from_their_dict():
+    asked = IndexSettings(kind="ivf", ivf_lists=7)
+    assert IndexSettings.of(asked.as_dict()) == asked
+    assert IndexSettings.of(asked) is asked
+    with pytest.raises(InvalidSetting, match="did you mean 'ivf_lists'"):
+        IndexSettings.of({"ivf_list": 7})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_faiss_keeps_the_limits_that_the_program_has_set(kind):
+    before = faiss.get_deserialization_vector_byte_limit(), faiss.get_deserialization_loop_limit()
     threads = faiss.omp_get_max_threads()
-    index = index_of([[1.0, 0.0]])
-    VectorIndex.from_bytes(bytes(index.to_bytes()), dimension=2, generation=1)
-    index.search(np.array([1, 0], np.float32), top_k=1)
-    assert faiss.get_deserialization_vector_byte_limit() == before
+    asked = Searched(clustered(1, 1100), kind=kind)
+    from_bytes(to_bytes(asked.index), settings=IndexSettings(kind=kind), dimension=24, generation=7)
+    asked.search(unit(clustered(2, 1)[0]), 1)
+    assert (faiss.get_deserialization_vector_byte_limit(), faiss.get_deserialization_loop_limit()) == before
     assert faiss.omp_get_max_threads() == threads
 
 
-def other_indexes():
-    by_distance = faiss.IndexIDMap2(faiss.IndexFlatL2(2))
+def other_payloads():
+    asked = Searched([[1.0, 0.0]] * 50, kind="hnsw").index
+    whole = to_bytes(asked)
+    head = whole[: whole.index(b"IxMp")]
+    by_distance = faiss.IndexIDMap(faiss.IndexFlatL2(2))
+    graph_without_ids = faiss.IndexHNSWSQ(2, faiss.ScalarQuantizer.QT_8bit, 32, faiss.METRIC_INNER_PRODUCT)
     return {
-        "no index": b"IxMp and then nothing",
-        "empty": b"",
-        "cut short": bytes(index_of([[1.0, 0.0]] * 50).to_bytes())[:-40],
-        "distances": faiss.serialize_index(by_distance).tobytes(),
-        "no ids": faiss.serialize_index(faiss.IndexFlatIP(2)).tobytes(),
-        "other dimension": bytes(index_of([[1.0, 0.0, 0.0]]).to_bytes()),
+        "nothing": b"",
+        "something else": b"PK" + whole,
+        "no header": whole[:28],
+        "cut short": whole[:-40],
+        "no index": head + b"IxMp and then nothing",
+        "distances": head + faiss.serialize_index(by_distance).tobytes(),
+        "another kind": head + faiss.serialize_index(graph_without_ids).tobytes(),
+        "other settings": to_bytes(Searched([[1.0, 0.0]] * 50, kind="hnsw", hnsw_links=8).index),
+        "another dimension": to_bytes(Searched([[1.0, 0.0, 0.0]] * 50, kind="hnsw").index),
+        "unknown settings": whole.replace(b'"oversampling"', b'"oversampelin"'),
+        "other vectors": whole.replace(b'"count": 50', b'"count": 49'),
     }
 
 
-@pytest.mark.parametrize("payload", other_indexes().values(), ids=other_indexes().keys())
+@pytest.mark.parametrize("payload", other_payloads().values(), ids=other_payloads().keys())
 def test_bytes_of_something_else_are_damage(payload):
     with pytest.raises(DamagedIndex):
-        VectorIndex.from_bytes(payload, dimension=2, generation=1)
+        from_bytes(payload, settings=IndexSettings(kind="hnsw"), dimension=2, generation=7)
+
+
+def test_a_snapshot_of_another_generation_is_damage():
+    with pytest.raises(DamagedIndex, match="another generation"):
+        from_bytes(
+            to_bytes(Searched([[1.0, 0.0]]).index), settings=IndexSettings(kind="flat"), dimension=2, generation=8
+        )

@@ -1,6 +1,7 @@
 import asyncio
 import json
 import pickle
+import sqlite3
 import threading
 import zlib
 
@@ -9,9 +10,6 @@ import pytest
 from llama_index.core import StorageContext, VectorStoreIndex
 from llama_index.core.vector_stores.types import (
     BasePydanticVectorStore,
-    FilterOperator,
-    MetadataFilter,
-    MetadataFilters,
     VectorStoreQuery,
     VectorStoreQueryMode,
 )
@@ -29,8 +27,7 @@ from llama_index_ko_rerank.errors import (
     UnsupportedQuery,
 )
 from llama_index_ko_rerank.store import DurableFaissVectorStore
-
-FILTERS = MetadataFilters(filters=[MetadataFilter(key="쪽", value=1, operator=FilterOperator.EQ)])
+from llama_index_ko_rerank.store.index_settings import IndexSettings
 
 
 def test_what_was_added_is_found_by_cosine(store, make_node, search):
@@ -99,6 +96,17 @@ def test_delete_nodes_takes_these_and_leaves_unknown_ids_aside(store, make_node,
     assert [node_id for node_id, _ in search(store, (1, 0))] == ["b"]
 
 
+def test_many_documents_are_deleted_in_one_transaction(store, make_node, search):
+    store.add([make_node(f"n{number}", document=f"문서 {number % 4}") for number in range(12)])
+    assert store.delete_documents(["문서 0", "문서 3", "없는 문서"]) == 6
+    assert store.generation == 2
+    assert {node.ref_doc_id for node in store.nodes()} == {"문서 1", "문서 2"}
+    assert store.delete_documents([]) == 0
+    with pytest.raises(InvalidSetting, match="list of strings"):
+        store.delete_documents("문서 1")
+    assert store.count == 6
+
+
 def test_delete_nodes_with_no_ids_does_not_delete_everything(store, make_node):
     store.add([make_node("a")])
     with pytest.raises(InvalidSetting, match="clear"):
@@ -159,24 +167,6 @@ def test_modes_that_it_lacks_are_refused_by_name(store, mode):
 def test_options_of_other_modes_are_refused_by_name(store, option):
     with pytest.raises(UnsupportedQuery, match=next(iter(option))):
         store.query(VectorStoreQuery(query_embedding=[1.0, 0.0], **option))
-
-
-def test_filters_are_refused_wherever_they_come(store, make_node):
-    store.add([make_node("a")])
-    for call in (
-        lambda: store.query(VectorStoreQuery(query_embedding=[1.0, 0.0], filters=FILTERS)),
-        lambda: store.get_nodes(filters=FILTERS),
-        lambda: store.delete_nodes(["a"], filters=FILTERS),
-        lambda: store.delete_nodes(filters=FILTERS),
-    ):
-        with pytest.raises(UnsupportedQuery, match="later release"):
-            call()
-    assert store.count == 1
-
-
-def test_a_filter_without_conditions_is_none(store, make_node, search):
-    store.add([make_node("a")])
-    assert search(store, (1, 0), filters=MetadataFilters(filters=[])) == [("a", 1.0)]
 
 
 @pytest.mark.parametrize("top_k", [0, -1, True, 2.5, None])
@@ -389,3 +379,59 @@ def test_threads_that_add_delete_and_search_lose_nothing_and_mix_nothing_up(stor
     expected = {f"{worker}-{step}" for worker in range(4) for step in range(12) if step % 3}
     assert {node.node_id for node in store.nodes()} == expected
     assert store.count == len(expected)
+
+
+def test_vectors_may_be_kept_in_half_the_room(folder, make_node, search):
+    directions = np.random.default_rng(3).normal(size=(200, 64))
+    with DurableFaissVectorStore(folder, vector_dtype="float16") as store:
+        store.add([make_node(f"n{number}", vector) for number, vector in enumerate(directions)])
+        assert search(store, directions[7], top_k=1) == [("n7", pytest.approx(1.0, abs=1e-6))]
+        unit = directions / np.linalg.norm(directions, axis=1, keepdims=True)
+        expected = unit @ unit[7]
+        for node_id, similarity in search(store, directions[7], top_k=50):
+            assert similarity == pytest.approx(expected[int(node_id[1:])], abs=3e-4)
+    with sqlite3.connect(folder / "nodes.sqlite3") as connection:
+        assert connection.execute("SELECT DISTINCT LENGTH(vector) FROM vectors").fetchall() == [(128,)]
+    with pytest.raises(InvalidSetting, match="keeps vectors as float16 and not float32"):
+        DurableFaissVectorStore(folder, vector_dtype="float32")
+    with DurableFaissVectorStore(folder) as store:
+        assert store.count == 200
+    with pytest.raises(InvalidSetting, match="'float8'"):
+        DurableFaissVectorStore(folder, vector_dtype="float8")
+
+
+def test_settings_of_the_faiss_index_are_recorded_and_may_be_changed(folder, make_node, search):
+    with DurableFaissVectorStore(folder, index_settings={"kind": "ivf", "ivf_lists": 2}) as store:
+        store.add([make_node(f"n{number}", (1.0, number)) for number in range(30)])
+        content = json.loads(json.dumps(store.to_dict()))
+        with DurableFaissVectorStore.from_dict(content) as again:
+            assert again.index_settings == IndexSettings(kind="ivf", ivf_lists=2)
+    with DurableFaissVectorStore(folder) as store, store.client.read() as view:
+        assert view.manifest.index_settings == IndexSettings(kind="ivf", ivf_lists=2)
+    with DurableFaissVectorStore(folder, index_settings=IndexSettings(kind="hnsw")) as store:
+        assert store.generation == 1
+        assert search(store, (1.0, 3.0), top_k=1) == [("n3", pytest.approx(1.0))]
+    with DurableFaissVectorStore(folder) as store, store.client.read() as view:
+        assert view.manifest.index_settings == IndexSettings(kind="hnsw")
+
+
+def test_index_settings_that_do_not_exist_are_refused_before_a_folder_is_made(folder):
+    with pytest.raises(InvalidSetting, match="did you mean 'hnsw_links'"):
+        DurableFaissVectorStore(folder, index_settings={"hnsw_link": 8})
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("kind", ["hnsw", "ivf", "ivfpq"])
+def test_an_approximate_index_that_began_with_one_node_finds_what_came_later(folder, make_node, search, kind):
+    directions = np.random.default_rng(4).normal(size=(1200, 16))
+    with DurableFaissVectorStore(folder, index_settings=IndexSettings(kind=kind)) as store:
+        have = 0
+        for upto in (1, 3, 40, 400, 1200):
+            store.add([make_node(f"n{number}", directions[number]) for number in range(have, upto)])
+            have = upto
+            found = [search(store, directions[number], top_k=1)[0][0] for number in range(0, upto, 7)]
+            assert found == [f"n{number}" for number in range(0, upto, 7)]
+        store.delete_nodes([f"n{number}" for number in range(1200)])
+        assert search(store, directions[0]) == []
+        store.add([make_node("again", directions[0])])
+        assert search(store, directions[0], top_k=3) == [("again", pytest.approx(1.0))]

@@ -5,7 +5,7 @@ from notice_board import notice_board
 from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 from sentence_transformers.base.sampler import BatchSamplers
 
-from llama_index_ko_rerank.train.loop import ShuffledBatches
+from llama_index_ko_rerank.train.batches import ShuffledBatches
 from llama_index_ko_rerank.train.rows import read_rows
 from llama_index_ko_rerank.train.scratch import static_model
 

@@ -33,9 +33,10 @@ def test_a_recipe_for_other_data_is_refused():
 
 
 def test_the_book_s_figures_are_in_its_recipes():
-    sts, mrc, rerank = (RECIPES[name] for name in ("book-sts", "book-mrc", "book-rerank"))
+    sts, mrc = (RECIPES["bi-encoder"][name] for name in ("book-sts", "book-mrc"))
+    rerank = RECIPES["cross-encoder"]["book-rerank"]
 
     assert (sts.loss, sts.schedule.epochs, sts.schedule.batch_size) == ("CosineSimilarityLoss", 4, 16)
     assert (mrc.loss, mrc.schedule.epochs, mrc.distinct_in_batch) == ("MultipleNegativesRankingLoss", 1, True)
     assert (rerank.loss, rerank.schedule.epochs, rerank.schedule.batch_size) == ("BinaryCrossEntropyLoss", 1, 16)
-    assert {recipe.schedule.warmup_steps for recipe in RECIPES.values()} == {100}
+    assert {recipe.schedule.warmup_steps for recipe in (sts, mrc, rerank)} == {100}

@@ -4,7 +4,7 @@ import pytest
 
 from llama_index_ko_rerank.errors import InvalidSetting
 from llama_index_ko_rerank.train.plan import adjust_schedule, choose_device, plan_run
-from llama_index_ko_rerank.train.recipes import Schedule
+from llama_index_ko_rerank.train.recipe import Schedule
 
 SCHEDULE = Schedule(epochs=3, batch_size=16, learning_rate=1e-3, warmup_steps=100, weight_decay=0.0, evaluations=5)
 NOTHING = {"epochs": None, "batch_size": None, "learning_rate": None, "warmup_steps": None}

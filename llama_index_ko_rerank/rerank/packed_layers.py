@@ -1,0 +1,140 @@
+"""The steps of an encoder over passages that stand end to end, without padding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from llama_index_ko_rerank.rerank.packed_products import affine, affine_onto, normalise
+from llama_index_ko_rerank.rerank.packed_weights import Embeddings, Layer
+from llama_index_ko_rerank.rerank.token_pairs import TokenPair
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Passages of equal length that stand side by side.
+
+    Attributes:
+        first: The row of the first one's first token.
+        passages: How many there are.
+        length: Tokens of each.
+    """
+
+    first: int
+    passages: int
+    length: int
+
+    @property
+    def rows(self) -> slice:
+        """Where the group's tokens stand."""
+        return slice(self.first, self.first + self.passages * self.length)
+
+
+def group(pairs: Sequence[TokenPair]) -> list[Group]:
+    """Find the runs of equal length in pairs that are concatenated in their order."""
+    groups: list[Group] = []
+    first = 0
+    for pair in pairs:
+        if groups and groups[-1].length == len(pair):
+            groups[-1] = Group(groups[-1].first, groups[-1].passages + 1, len(pair))
+        else:
+            groups.append(Group(first, 1, len(pair)))
+        first += len(pair)
+    return groups
+
+
+def embed(pairs: Sequence[TokenPair], tables: Embeddings) -> Tensor:
+    """Add up the embeddings of tokens, segments and positions and normalise them, shape (tokens, hidden)."""
+    words = np.concatenate([pair.token_ids for pair in pairs])
+    segments = np.concatenate([pair.segment_ids for pair in pairs])
+    places = np.concatenate([_places(pair, tables.padding) for pair in pairs])
+    total = F.embedding(torch.from_numpy(words), tables.words)
+    total += F.embedding(torch.from_numpy(segments), tables.segments)
+    total += F.embedding(torch.from_numpy(places), tables.positions)
+    total = normalise(total, tables.norm)
+    return total if tables.project is None else affine(total, tables.project)
+
+
+def _places(pair: TokenPair, padding: int | None) -> NDArray[np.int32]:
+    """Return the row of each token in the table of positions."""
+    if padding is None:
+        return np.arange(len(pair), dtype=np.int32)
+    counted = pair.token_ids != padding
+    places: NDArray[np.int32] = (np.cumsum(counted) * counted + padding).astype(np.int32)
+    return places
+
+
+def encode(tokens: Tensor, layer: Layer, groups: Sequence[Group], *, heads: int, scaling: float) -> Tensor:
+    """Run one layer over all tokens, each passage attending to itself, shape (tokens, hidden)."""
+    query, key, value = (affine(tokens, part) for part in (layer.query, layer.key, layer.value))
+    attend = _attend_by_products if _multiplies_outright(tokens) else _attend_by_sdpa
+    contexts = []
+    for part in groups:
+        shape = (part.passages, part.length, heads, -1)
+        found = attend(*(whole[part.rows].view(shape).transpose(1, 2) for whole in (query, key, value)), scaling)
+        contexts.append(found.transpose(1, 2).reshape(-1, tokens.shape[1]))
+    return feed_forward(tokens, torch.cat(contexts), layer)
+
+
+def _multiplies_outright(tokens: Tensor) -> bool:
+    """Return whether attention is faster by plain products: in 16 bits, where torch's kernel has no AMX to use."""
+    return tokens.dtype == torch.bfloat16 and torch.backends.mkldnn.enabled and not torch.cpu._is_amx_tile_supported()
+
+
+def _attend_by_sdpa(query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
+    """Let passages of equal length attend to themselves; all of shape (passages, heads, length, width of a head)."""
+    return F.scaled_dot_product_attention(query, key, value, scale=scaling)
+
+
+def _attend_by_products(query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
+    """Do the same passage by passage, so that a passage's scores stay in the cache."""
+    contexts = []
+    for q, k, v in zip(query, key, value, strict=True):
+        scores = torch.bmm(q.contiguous().mul_(scaling), k.contiguous().transpose(1, 2))
+        contexts.append(torch.bmm(torch.softmax(scores, -1), v))
+    return torch.stack(contexts)
+
+
+def feed_forward(tokens: Tensor, context: Tensor, layer: Layer) -> Tensor:
+    """Run what follows the attention of a layer, of the same shape as the tokens."""
+    tokens = normalise(affine_onto(tokens, context, layer.attended), layer.attended_norm)
+    inner = affine(tokens, layer.up, activation=layer.activation)
+    return normalise(affine_onto(tokens, inner, layer.down), layer.down_norm)
+
+
+def attend_from_first(
+    tokens: Tensor, first: Tensor, layer: Layer, groups: Sequence[Group], *, heads: int, scaling: float
+) -> Tensor:
+    """Let each passage's first token attend to the passage, without keys and values of the other tokens.
+
+    A head's scores q·(W x + b) are (q W)·x up to a constant that softmax drops, and its context is W (Σ p x) + b since
+    the weights p add up to 1; so both products are taken for one token instead of all.
+
+    Args:
+        tokens: All tokens, shape (tokens, hidden).
+        first: The first token of each passage in float32, shape (passages, hidden).
+        layer: The layer in float32.
+        groups: Where the passages are.
+        heads: How many attention heads there are.
+        scaling: What scores are multiplied by.
+
+    Returns:
+        The context of the first tokens in float32, shape (passages, hidden).
+    """
+    passages, hidden = first.shape
+    query = affine(first, layer.query).view(passages, heads, -1).transpose(0, 1)
+    asked = torch.bmm(query, layer.key.weight.view(heads, -1, hidden)).transpose(0, 1).to(tokens.dtype)
+    mixed: list[Tensor] = []
+    for part, question in zip(groups, asked.split([part.passages for part in groups]), strict=True):
+        within = tokens[part.rows].view(part.passages, 1, part.length, hidden)
+        found = F.scaled_dot_product_attention(question.unsqueeze(1), within, within, scale=scaling)
+        mixed.append(found.squeeze(1))
+    values = layer.value.weight.view(heads, -1, hidden).transpose(1, 2)
+    context = torch.bmm(torch.cat(mixed).float().transpose(0, 1), values)
+    return context.transpose(0, 1).reshape(passages, hidden) + layer.value.bias

@@ -1,0 +1,207 @@
+"""The weights of a sequence classifier whose forward pass is known in full; anything unfamiliar is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from transformers import (
+    BertForSequenceClassification,
+    ElectraForSequenceClassification,
+    PreTrainedModel,
+    RobertaForSequenceClassification,
+    XLMRobertaForSequenceClassification,
+)
+from transformers.activations import GELUActivation, GELUTanh, NewGELUActivation
+
+Activation = Literal["gelu", "gelu-tanh", "relu", "tanh"]
+
+_ENCODERS: dict[type[PreTrainedModel], str] = {
+    BertForSequenceClassification: "bert",
+    RobertaForSequenceClassification: "roberta",
+    XLMRobertaForSequenceClassification: "roberta",
+    ElectraForSequenceClassification: "electra",
+}
+_ACTIVATIONS: dict[type[nn.Module], Activation] = {
+    GELUActivation: "gelu",
+    NewGELUActivation: "gelu-tanh",
+    GELUTanh: "gelu-tanh",
+    nn.ReLU: "relu",
+    nn.Tanh: "tanh",
+}
+_PLAIN = {nn.Linear, nn.LayerNorm, nn.Embedding, nn.Dropout, nn.ModuleList, *_ACTIVATIONS}
+
+
+@dataclass(frozen=True, slots=True)
+class Affine:
+    """A linear layer: weight of shape (out, in), bias of shape (out,)."""
+
+    weight: Tensor
+    bias: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Norm:
+    """A layer norm: weight and bias of shape (hidden,)."""
+
+    weight: Tensor
+    bias: Tensor
+    epsilon: float
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """The tables of tokens, positions and segments.
+
+    Attributes:
+        padding: The token that RoBERTa gives no place of its own, the others being counted from the one after it; None
+            where every token has its place, counted from 0.
+        project: From the width of the tables to that of the layers, where they differ.
+    """
+
+    words: Tensor
+    positions: Tensor
+    segments: Tensor
+    norm: Norm
+    padding: int | None
+    project: Affine | None
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer of the encoder."""
+
+    query: Affine
+    key: Affine
+    value: Affine
+    attended: Affine
+    attended_norm: Norm
+    up: Affine
+    down: Affine
+    down_norm: Norm
+    activation: Activation
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """From the classification token to the logits."""
+
+    dense: Affine
+    activation: Activation
+    out: Affine
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """All of a sequence classifier, in float32; the tensors are the model's own."""
+
+    embeddings: Embeddings
+    layers: tuple[Layer, ...]
+    head: Head
+    heads: int
+    scaling: float
+
+
+def read_weights(model: PreTrainedModel) -> Weights | None:
+    """Take the weights out of a BERT, RoBERTa, XLM-RoBERTa or ELECTRA with a classification head.
+
+    Returns:
+        None where the model is of another kind, is not in float32, or has anything in it that a plain model of its kind
+        has not: other layers (adapters, quantised ones), hooks, cross attention, a decoder's mask, relative positions,
+        pruned attention heads, an unknown activation.
+    """
+    name = _ENCODERS.get(type(model))
+    if name is None or not _is_plain(model):
+        return None
+    encoder: Any = getattr(model, name)
+    layers = tuple(_layer(layer) for layer in encoder.encoder.layer)
+    attention = encoder.encoder.layer[0].attention.self if layers else None
+    if attention is None or attention.all_head_size != model.config.hidden_size:
+        return None
+    return Weights(
+        embeddings=_embeddings(encoder),
+        layers=layers,
+        head=_head(model, encoder),
+        heads=attention.num_attention_heads,
+        scaling=attention.scaling,
+    )
+
+
+def _is_plain(model: PreTrainedModel) -> bool:
+    config = model.config
+    if config.is_decoder or config.add_cross_attention:
+        return False
+    if getattr(config, "position_embedding_type", None) not in (None, "absolute"):
+        return False
+    if config._attn_implementation not in ("eager", "sdpa"):
+        return False
+    if any(parameter.dtype != torch.float32 for parameter in model.parameters()):
+        return False
+    return all(_is_known(module, model) for module in model.modules()) and all(_widths_fit(model))
+
+
+def _is_known(module: nn.Module, model: PreTrainedModel) -> bool:
+    """Return whether a module is one of torch's or of the model's own file, and does nothing beside its work."""
+    kind = type(module)
+    if kind not in _PLAIN and kind.__module__ != type(model).__module__:
+        return False
+    if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
+        return False
+    if isinstance(module, nn.Embedding):
+        return module.max_norm is None
+    return not isinstance(module, nn.Linear | nn.LayerNorm) or module.bias is not None
+
+
+def _widths_fit(model: PreTrainedModel) -> Iterator[bool]:
+    hidden = model.config.hidden_size
+    for name, module in model.named_modules():
+        if name.endswith(("self.query", "self.key", "self.value")):
+            yield isinstance(module, nn.Linear) and module.out_features == hidden
+        elif name.endswith("intermediate_act_fn"):
+            yield type(module) in _ACTIVATIONS
+
+
+def _affine(module: Any) -> Affine:
+    return Affine(module.weight.detach(), module.bias.detach())
+
+
+def _norm(module: Any) -> Norm:
+    return Norm(module.weight.detach(), module.bias.detach(), module.eps)
+
+
+def _embeddings(encoder: Any) -> Embeddings:
+    tables = encoder.embeddings
+    project = getattr(encoder, "embeddings_project", None)
+    return Embeddings(
+        words=tables.word_embeddings.weight.detach(),
+        positions=tables.position_embeddings.weight.detach(),
+        segments=tables.token_type_embeddings.weight.detach(),
+        norm=_norm(tables.LayerNorm),
+        padding=getattr(tables, "padding_idx", None),
+        project=None if project is None else _affine(project),
+    )
+
+
+def _layer(layer: Any) -> Layer:
+    attention = layer.attention
+    return Layer(
+        query=_affine(attention.self.query),
+        key=_affine(attention.self.key),
+        value=_affine(attention.self.value),
+        attended=_affine(attention.output.dense),
+        attended_norm=_norm(attention.output.LayerNorm),
+        up=_affine(layer.intermediate.dense),
+        down=_affine(layer.output.dense),
+        down_norm=_norm(layer.output.LayerNorm),
+        activation=_ACTIVATIONS[type(layer.intermediate.intermediate_act_fn)],
+    )
+
+
+def _head(model: Any, encoder: Any) -> Head:
+    if isinstance(model, BertForSequenceClassification):
+        return Head(_affine(encoder.pooler.dense), "tanh", _affine(model.classifier))
+    activation: Activation = "gelu" if isinstance(model, ElectraForSequenceClassification) else "tanh"
+    return Head(_affine(model.classifier.dense), activation, _affine(model.classifier.out_proj))

@@ -1,0 +1,170 @@
+"""Whether an index is whole, what of it is stale, and putting right what is only derived."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from llama_index_ko_rerank.errors import DamagedIndex, IndexReadOnly
+from llama_index_ko_rerank.store.connections import NODES_FILE
+from llama_index_ko_rerank.store.index_folder import IndexFolder
+from llama_index_ko_rerank.store.snapshots import read_snapshot, snapshot_file, snapshot_files
+from llama_index_ko_rerank.store.table_check import table_problems
+from llama_index_ko_rerank.store.table_view import TableView
+
+SnapshotState = Literal["current", "stale", "missing", "damaged"]
+
+
+@dataclass(frozen=True, slots=True)
+class IntegrityReport:
+    """What `check_integrity` found.
+
+    Attributes:
+        generation: How many transactions have changed nodes.
+        node_count: How many nodes the table holds.
+        vector_count: How many vectors it holds; the same in a whole index, and 0 where they cannot be counted.
+        dimension: Length of the vectors; None while no node was ever added.
+        embedding_identity: What identifies the embedding model; None where nobody said.
+        vector_dtype: ``float32`` or ``float16``.
+        index_kind: The FAISS index that searches use at this size: ``flat``, ``hnsw``, ``ivf`` or ``ivfpq``.
+        snapshot_generation: The generation of the snapshot that the table names; None where it names none.
+        snapshot_state: ``current``; ``stale``, which the next search brings up to date; ``missing``, which is no
+            problem: it is made from the table, and a flat index never has one; or ``damaged``, which is never read.
+        bytes_by_file: The size of every file below the folder, by its path there.
+        problems: What is wrong with the table and its snapshot, in sentences; none in a whole index.
+    """
+
+    generation: int
+    node_count: int
+    vector_count: int
+    dimension: int | None
+    embedding_identity: Mapping[str, Any] | None
+    vector_dtype: str
+    index_kind: str
+    snapshot_generation: int | None
+    snapshot_state: SnapshotState
+    bytes_by_file: Mapping[str, int]
+    problems: tuple[str, ...]
+
+
+def check_integrity(folder: str | Path) -> IntegrityReport:
+    """Read all of an index and say what is wrong with it; nothing is changed.
+
+    Every page, every node's checksum and every vector is read, a batch in memory at a time: some ten seconds for
+    200,000 nodes. Others may read and write meanwhile; what is checked is one generation.
+
+    Raises:
+        IndexNotFound: There is no index, or its first build was interrupted.
+        IndexTooNew: A newer release made it.
+        DamagedIndex: The table cannot be opened at all; the message says what to do.
+    """
+    place = Path(folder).expanduser().absolute()
+    opened = IndexFolder(place, mode="open", embedding_identity=None)
+    try:
+        with opened.read() as view:
+            return _report(view)
+    finally:
+        opened.close()
+
+
+def repair(folder: str | Path) -> tuple[str, ...]:
+    """Put right what is derived from the table: the snapshot, the log, files that interrupted writes have left.
+
+    Where a fifth of the table or more is room that nothing uses, it is written anew.
+
+    Where the table itself is damaged it is left as it is, and so is everything else.
+
+    Returns:
+        What was done, in sentences; or what could not be done, and what the user may do.
+
+    Raises:
+        IndexNotFound, IndexTooNew, DamagedIndex: As `check_integrity`.
+        IndexBusy: Another process is writing the index.
+        IndexReadOnly: The folder cannot be written.
+        DiskFull: There is no room for the snapshot.
+    """
+    place = Path(folder).expanduser().absolute()
+    opened = IndexFolder(place, mode="open", embedding_identity=None)
+    try:
+        with opened.read() as view:
+            damage = table_problems(view)
+        if damage:
+            advice = "restore it from a copy, or build the index again with build_index(..., overwrite=True)"
+            return (*damage, f"{place / NODES_FILE} is damaged, and nothing was changed: {advice}")
+        if opened.table.read_only:
+            raise IndexReadOnly(f"the folder {place} cannot be written; the index in it can be read and not repaired")
+        return _put_right(opened)
+    finally:
+        opened.close()
+
+
+def _report(view: TableView) -> IntegrityReport:
+    manifest = view.manifest
+    state = snapshot_state(view)
+    problems = list(table_problems(view))
+    if state == "damaged":
+        problems.append(f"the snapshot of generation {manifest.snapshot_generation} is not what was written")
+    return IntegrityReport(
+        generation=manifest.generation,
+        node_count=manifest.node_count,
+        vector_count=_vector_count(view),
+        dimension=manifest.dimension,
+        embedding_identity=manifest.embedding_identity,
+        vector_dtype=manifest.vector_dtype,
+        index_kind=manifest.index_settings.kind_for(manifest.node_count, manifest.dimension or 0),
+        snapshot_generation=None if manifest.snapshot_sha256 is None else manifest.snapshot_generation,
+        snapshot_state=state,
+        bytes_by_file=_sizes(view.folder),
+        problems=tuple(problems),
+    )
+
+
+def _vector_count(view: TableView) -> int:
+    try:
+        return view.vector_count()
+    except DamagedIndex:
+        return 0
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    sizes = {}
+    for file in sorted(folder.rglob("*")):
+        # Another process may take its files away meanwhile.
+        with suppress(FileNotFoundError):
+            if file.is_file():
+                sizes[str(file.relative_to(folder))] = file.stat().st_size
+    return sizes
+
+
+def snapshot_state(view: TableView) -> SnapshotState:
+    """Say what a view's snapshot is worth, reading all of it."""
+    manifest = view.manifest
+    if manifest.snapshot_generation is None or manifest.snapshot_sha256 is None:
+        return "missing"
+    if not snapshot_file(view.folder, manifest.snapshot_generation).exists():
+        return "missing"
+    if read_snapshot(view.folder, manifest.snapshot_generation, manifest.snapshot_sha256) is None:
+        return "damaged"
+    return "current" if manifest.snapshot_generation == manifest.generation else "stale"
+
+
+def _put_right(opened: IndexFolder) -> tuple[str, ...]:
+    folder = opened.table.folder
+    with opened.read() as view:
+        before = snapshot_state(view)
+        manifest = view.manifest
+    kept = [] if manifest.snapshot_sha256 is None else [snapshot_file(folder, manifest.snapshot_generation or 0)]
+    orphans = [file for file in snapshot_files(folder) if file not in kept]
+    room = opened.table.give_back_room()
+    opened.write_snapshot()
+    with opened.read() as view:
+        after = snapshot_state(view)
+    done = [f"deleted {file.name}, which nothing refers to" for file in orphans if not file.exists()]
+    if room:
+        done.append(f"gave back {room} bytes of the table that nothing used")
+    if before != after:
+        done.append(f"wrote the FAISS snapshot, which was {before}, from the table")
+    return (*done, "merged SQLite's log into the table")

@@ -1,0 +1,212 @@
+"""Hard negatives for question rows: candidates from BM25 and from an embedding model, less those that answer too."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from sentence_transformers import CrossEncoder, SentenceTransformer
+
+from llama_index_ko_rerank.data.near_copies import near_copies, signatures
+from llama_index_ko_rerank.errors import EmptyCorpus
+from llama_index_ko_rerank.retrieve.lexical_index import LexicalIndex, best_first
+from llama_index_ko_rerank.train.inference import pair_logits, unit_vectors
+from llama_index_ko_rerank.train.negatives import NONE, MinedNegatives, cosines_at, mine_negatives, nearest_passages
+from llama_index_ko_rerank.train.recipe import MiningSettings
+from llama_index_ko_rerank.train.rows import QuestionRows
+
+_JUDGED = 3  # candidates that a judge reads for each negative that is wanted
+_BATCH = 32
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class HardNegatives:
+    """The hard negatives of question rows.
+
+    Attributes:
+        texts: One tuple a row, in the order of the rows, all of one length, the hardest first.
+        sources: Where candidates came from.
+        near_copies: Passages kept from being negatives since they nearly are a context of the question.
+        dropped: Candidates dropped by the margin of cosines.
+        judged_false: Candidates dropped by the judge.
+        drawn: Negatives drawn at random for want of candidates.
+    """
+
+    texts: tuple[tuple[str, ...], ...]
+    sources: tuple[str, ...]
+    near_copies: int
+    dropped: int
+    judged_false: int
+    drawn: int
+
+    @property
+    def summary(self) -> str:
+        """Say in one line what was mined."""
+        count = len(self.texts[0]) if self.texts else 0
+        said = f"{count} hard negatives a row from {' and '.join(self.sources)}; {self.dropped:,} candidates dropped "
+        said += "as answers by their cosine"
+        if self.judged_false:
+            said += f", {self.judged_false:,} by the judge"
+        return f"{said}; {self.near_copies:,} near copies passed over; {self.drawn:,} of the negatives drawn at random"
+
+
+@dataclass(frozen=True, slots=True)
+class _Pool:
+    """The collection that negatives come from, with what is known of each row."""
+
+    passages: list[str]
+    places: dict[str, int] = field(repr=False)
+    questions: list[str]
+    question_of_row: NDArray[np.int64]
+    context_of_row: NDArray[np.int64]
+    excluded: list[frozenset[int]]
+    near_copies: int
+
+
+def mine_hard_negatives(
+    rows: QuestionRows,
+    settings: MiningSettings,
+    *,
+    seed: int,
+    without: Collection[str] = (),
+    embedding: SentenceTransformer | None = None,
+    judge: CrossEncoder | None = None,
+) -> HardNegatives:
+    """Mine hard negatives for every row, from BM25 over character bigrams and from an embedding model.
+
+    Never a negative are: every context that answers the question's text, near copies of these (see `near_copies`), a
+    candidate whose cosine is within the margin of the row's context, and one that the judge puts near it. The same
+    rows, model and seed give the same negatives.
+
+    Args:
+        rows: Questions with their contexts, and the collection to mine.
+        settings: How many, how deep, and the margins.
+        seed: Of what is drawn where candidates are too few.
+        without: Passages to leave out of the collection: the contexts of the validation questions.
+        embedding: Its nearest passages are candidates, and its cosines bound all of them; BM25 alone where None.
+        judge: Reads the first candidates of each row with the row's question.
+
+    Raises:
+        EmptyCorpus: There is no passage that could be a negative.
+    """
+    pool = _pool(rows, frozenset(without))
+    count = min(settings.negatives, len(pool.passages) - max(map(len, pool.excluded)))
+    if count < 1:
+        raise EmptyCorpus(f"{rows.name}: a question has no passage that could be its negative; add other passages")
+    if count < settings.negatives:
+        _log.warning("the collection has room for %d hard negatives a row and not %d", count, settings.negatives)
+    wanted = count if judge is None else min(_JUDGED * count, len(pool.passages) - max(map(len, pool.excluded)))
+    mined = _mine(pool, settings, embedding, count=wanted, seed=seed)
+    judged_false = 0
+    if judge is not None:
+        mined, judged_false = _judged(pool, settings, judge, mined, count=count, seed=seed)
+    return HardNegatives(
+        texts=tuple(tuple(pool.passages[place] for place in places) for places in mined.positions.tolist()),
+        sources=("BM25",) if embedding is None else ("BM25", "the embedding model"),
+        near_copies=pool.near_copies,
+        dropped=mined.dropped,
+        judged_false=judged_false,
+        drawn=mined.drawn,
+    )
+
+
+def _pool(rows: QuestionRows, without: frozenset[str]) -> _Pool:
+    contexts = rows.contexts
+    passages = [text for text in dict.fromkeys((*rows.collection, *contexts)) if text not in without]
+    places = {text: place for place, text in enumerate(passages)}
+    table = signatures(passages)
+    own = np.array([places[text] for text in contexts])
+    found = near_copies(table[own], table)
+    copies = {place: {place, *near.tolist()} for place, near in zip(own.tolist(), found, strict=True)}
+    answers = rows.answers()
+    questions = list(answers)
+    number = {question: place for place, question in enumerate(questions)}
+    excluded = {
+        question: frozenset().union(*(copies[places[text]] for text in texts)) for question, texts in answers.items()
+    }
+    return _Pool(
+        passages,
+        places,
+        questions,
+        np.array([number[pair.question] for pair in rows.pairs]),
+        np.array([places[pair.context] for pair in rows.pairs]),
+        [excluded[pair.question] for pair in rows.pairs],
+        sum(len(found) - 1 for found in copies.values()),
+    )
+
+
+def _mine(
+    pool: _Pool, settings: MiningSettings, embedding: SentenceTransformer | None, *, count: int, seed: int
+) -> MinedNegatives:
+    depth = max(settings.depth, count) + max(map(len, pool.excluded))
+    lexical = lexical_ranking(pool.passages, pool.questions, depth)
+    if embedding is None:
+        return mine_negatives(
+            [lexical[pool.question_of_row]],
+            excluded=pool.excluded,
+            count=count,
+            passages=len(pool.passages),
+            seed=seed,
+        )
+    questions = unit_vectors(embedding, pool.questions, "query", _BATCH)
+    passages = unit_vectors(embedding, pool.passages, "document", _BATCH)
+    dense, cosines = nearest_passages(questions, passages, depth)
+    own = np.sum(questions[pool.question_of_row] * passages[pool.context_of_row], axis=1)
+    return mine_negatives(
+        [lexical[pool.question_of_row], dense[pool.question_of_row]],
+        excluded=pool.excluded,
+        count=count,
+        passages=len(pool.passages),
+        seed=seed,
+        cosines=[cosines_at(questions, passages, lexical)[pool.question_of_row], cosines[pool.question_of_row]],
+        ceilings=own - settings.margin * np.abs(own),
+    )
+
+
+def lexical_ranking(passages: Sequence[str], questions: Sequence[str], top_k: int) -> NDArray[np.int64]:
+    """Rank passages for each question by BM25 over character bigrams, which needs no morphemes and so little time.
+
+    Returns:
+        Shape (questions, top_k) or with fewer columns where there are fewer passages, best first; `NONE` past the last
+        passage that shares a bigram with the question.
+    """
+    index = LexicalIndex("bigrams")
+    index.add([str(place) for place in range(len(passages))], list(passages))
+    ranking = np.full((len(questions), min(top_k, len(passages))), NONE, np.int64)
+    for row, question in enumerate(questions):
+        found = best_first(index.combine(index.view_scores(question)), ranking.shape[1])
+        ranking[row, : len(found)] = found
+    return ranking
+
+
+def _judged(
+    pool: _Pool, settings: MiningSettings, judge: CrossEncoder, mined: MinedNegatives, *, count: int, seed: int
+) -> tuple[MinedNegatives, int]:
+    """Let a cross-encoder read each row's candidates, and keep those that it puts well below the row's context."""
+    questions = [pool.questions[place] for place in pool.question_of_row]
+    own = pair_logits(
+        judge,
+        [(q, pool.passages[place]) for q, place in zip(questions, pool.context_of_row, strict=True)],
+        _BATCH,
+    )
+    pairs = [
+        (q, pool.passages[place]) for q, row in zip(questions, mined.positions.tolist(), strict=True) for place in row
+    ]
+    logits = pair_logits(judge, pairs, _BATCH).reshape(mined.positions.shape)
+    false = logits > (own - settings.judge_margin)[:, None]
+    kept = np.where(false, NONE, mined.positions)
+    excluded = [
+        frozenset((*barred, *row[is_false].tolist()))
+        for barred, row, is_false in zip(pool.excluded, mined.positions, false, strict=True)
+    ]
+    roomy = [
+        barred if len(pool.passages) - len(barred) >= count else pool.excluded[row]
+        for row, barred in enumerate(excluded)
+    ]
+    chosen = mine_negatives([kept], excluded=roomy, count=count, passages=len(pool.passages), seed=seed)
+    return MinedNegatives(chosen.positions, mined.dropped, mined.drawn + chosen.drawn), int(false.sum())
