@@ -108,6 +108,7 @@ def concurrent(
     reranker: CrossEncoderNodePostprocessor, asks: Sequence[Ask], *, at_once: int, rounds: int = 3
 ) -> dict[str, float]:
     """Ask several questions at once, and the same one after another, in turns, caches cold."""
+    at_once = min(at_once, len(asks))
     together: list[float] = []
     in_turn: list[float] = []
     waits: list[float] = []

@@ -89,7 +89,7 @@ def measure_shape(name: str, folder: str, dataset: RetrievalDataset, questions: 
             for system in [one for one in taking_part if one == SCREEN or ask is asks[0]]:
                 taking_part[system].rank(ask)
         rates = [matrix_product_rates()]
-        laps = race(taking_part, asks[WARM_UPS:], again=FLOAT32)
+        laps = race(taking_part, asks[WARM_UPS:], again=FLOAT32 if workload == "mixed" else None)
         rates.append(matrix_product_rates())
         lengths = [pair_lengths(tokenizer, ask) for ask in asks[WARM_UPS:]]
         operations = statistics.median(floating_operations(SHAPES[name], one) for one in lengths)

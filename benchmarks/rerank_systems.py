@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-import resource
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -135,7 +135,9 @@ def footprint(name: str, folder: str, asks: Sequence[Ask]) -> dict[str, float]:
 
 
 def _peak_mib() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    """Read this program's own peak; `getrusage` would count the memory of the parent that it was started from."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return int(status.split("VmHWM:")[1].split()[0]) // 1024
 
 
 def _ranking(found: Sequence[NodeWithScore]) -> Ranking:

@@ -17,7 +17,16 @@ from transformers import (
 )
 
 from llama_index_ko_rerank.data.dataset import RetrievalDataset
-from llama_index_ko_rerank.train.vocabulary import CLS, MASK, PAD, SEP, UNKNOWN, learn_vocabulary
+from llama_index_ko_rerank.text.normalize import normalize
+from llama_index_ko_rerank.train.vocabulary import (
+    CLS,
+    MASK,
+    PAD,
+    SEP,
+    UNKNOWN,
+    VocabularySettings,
+    learn_vocabulary,
+)
 
 CANDIDATES, MAX_LENGTH, VOCABULARY = 30, 512, 32_000
 SEED = 7
@@ -65,7 +74,8 @@ def write_model(shape: Shape, texts: Sequence[str], folder: Path) -> Path:
 
 
 def _tokenizer(texts: Sequence[str]) -> PreTrainedTokenizerFast:
-    tokenizer = learn_vocabulary(texts)
+    # As many pieces as the texts give, so that a paragraph has about as many tokens as with the vocabulary of the book.
+    tokenizer = learn_vocabulary(texts, VocabularySettings(characters_per_merge=10, most_tokens=VOCABULARY))
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{CLS} $A {SEP}",
         pair=f"{CLS} $A {SEP} $B {SEP}",
@@ -98,10 +108,11 @@ def equal(dataset: RetrievalDataset, count: int) -> list[Ask]:
 
 def _drawn(dataset: RetrievalDataset, count: int, *, paragraphs: int, seed: int) -> Iterator[tuple[str, list[str]]]:
     draw = np.random.default_rng(seed)
-    passages = [passage.text for passage in dataset.passages]
+    # As the plugin reads them: the stock reranker does not bring full-width signs to their usual form.
+    passages = [normalize(passage.text) for passage in dataset.passages]
     for number in draw.choice(len(dataset.questions), count, replace=False):
         places = draw.choice(len(passages), paragraphs, replace=False)
-        yield dataset.questions[number].text, [passages[place] for place in places]
+        yield normalize(dataset.questions[number].text), [passages[place] for place in places]
 
 
 def pair_lengths(tokenizer: PreTrainedTokenizerBase, ask: Ask) -> list[int]:

@@ -42,8 +42,8 @@ class RerankRecipe:
     negatives: int = 7
     passages: int = 500
     renamed: float = 0.5
-    rate: float = 5e-4
-    word_gain: float = 1.0
+    rate: float = 6e-4
+    word_gain: float = 2.0
     weight_decay: float = 0.01
 
 
@@ -88,12 +88,13 @@ def _forward(model: BertForSequenceClassification, pairs: Sequence[tuple[Tokens,
     for number, layer in enumerate(layers):
         asking = states[:, :1] if number == len(layers) - 1 else states
         own = layer.attention.self
-        heads = [
+        query, key, value = (
             part.unflatten(2, (own.num_attention_heads, -1)).transpose(1, 2)
             for part in (own.query(asking), own.key(states), own.value(states))
-        ]
-        attended = functional.scaled_dot_product_attention(*heads, attn_mask=mask[:, None, None])
-        attended = attended.transpose(1, 2).flatten(2)
+        )
+        # In the open: on a CPU the fused form takes three times as long on the way back.
+        shares = (query @ key.transpose(2, 3) / query.shape[-1] ** 0.5 + mask[:, None, None]).softmax(dim=-1)
+        attended = (shares.to(value.dtype) @ value).transpose(1, 2).flatten(2)
         states = layer.output(layer.intermediate(done := layer.attention.output(attended, asking)), done)
     return model.classifier(torch.tanh(encoder.pooler.dense(states[:, 0])))[:, 0].float()
 
@@ -107,7 +108,7 @@ def _padded(pairs: Sequence[tuple[Tokens, Tokens]]) -> tuple[Tensor, Tensor, Ten
         ids[row, : len(tokens)] = tokens
         segments[row, len(question) + 2 : len(tokens)] = 1
     lengths = np.array([len(row) for row in rows])
-    mask = np.arange(longest) < lengths[:, None]
+    mask = np.where(np.arange(longest) < lengths[:, None], 0.0, -1e4).astype(np.float32)
     return torch.from_numpy(ids), torch.from_numpy(segments), torch.from_numpy(mask)
 
 

@@ -20,7 +20,9 @@ __all__ = ["DEFAULT_TOKEN_BUDGET", "Dtype", "Forward", "ForwardPath", "TokenPair
 ForwardPath = Literal["packed", "padded"]
 Dtype = Literal["float32", "bfloat16"]
 DEFAULT_TOKEN_BUDGET = 2048
-"""Most tokens of one chunk."""
+"""Most tokens of one chunk on a processor: from 1,024 to 8,192 the time is the same to 4 %, the memory is not."""
+_DEVICE_TOKEN_BUDGET = 32_768
+"""Most tokens of one batch elsewhere; small ones leave a GPU idle."""
 
 
 class Forward(Protocol):
@@ -43,19 +45,26 @@ def make_forward(
     model: PreTrainedModel,
     *,
     dtype: Dtype = "float32",
-    token_budget: int = DEFAULT_TOKEN_BUDGET,
+    token_budget: int | None = None,
     pad_token_id: int,
 ) -> Forward:
     """Choose the forward pass of a sequence classifier.
+
+    On a processor BERT, RoBERTa, XLM-RoBERTa and ELECTRA run packed; any other model, and any with something added to
+    it, runs padded. On a GPU every model runs padded, with the kernels that it was written for.
 
     Args:
         model: A loaded ``...ForSequenceClassification`` in float32 and in evaluation mode; it is not changed, and its
             float32 weights are shared, not copied.
         dtype: What to store weights and activations in; ``bfloat16`` makes one copy of the weights.
-        token_budget: Most tokens of a chunk, 1 or more; bounds the memory that activations take.
+        token_budget: Most tokens of a chunk, 1 or more; bounds the memory that activations take. What suits the device
+            where None.
         pad_token_id: What padded batches are filled with.
     """
-    weights = read_weights(model) if model.device.type == "cpu" else None
+    on_processor = model.device.type == "cpu"
+    if token_budget is None:
+        token_budget = DEFAULT_TOKEN_BUDGET if on_processor else _DEVICE_TOKEN_BUDGET
+    weights = read_weights(model) if on_processor else None
     if weights is None:
         return PaddedForward(model, dtype=dtype, token_budget=token_budget, pad_token_id=pad_token_id)
     return PackedForward(weights, dtype=dtype, token_budget=token_budget)

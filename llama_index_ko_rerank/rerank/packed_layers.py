@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from llama_index_ko_rerank.rerank.packed_products import affine, affine_onto, normalise
+from llama_index_ko_rerank.rerank.packed_products import affine, affine_onto, normalise, uses_onednn
 from llama_index_ko_rerank.rerank.packed_weights import Embeddings, Layer
 from llama_index_ko_rerank.rerank.token_pairs import TokenPair
 
@@ -77,14 +77,14 @@ def encode(tokens: Tensor, layer: Layer, groups: Sequence[Group], *, heads: int,
     contexts = []
     for part in groups:
         shape = (part.passages, part.length, heads, -1)
-        found = attend(*(whole[part.rows].view(shape).transpose(1, 2) for whole in (query, key, value)), scaling)
-        contexts.append(found.transpose(1, 2).reshape(-1, tokens.shape[1]))
+        q, k, v = (whole[part.rows].view(shape).transpose(1, 2) for whole in (query, key, value))
+        contexts.append(attend(q, k, v, scaling).transpose(1, 2).reshape(-1, tokens.shape[1]))
     return feed_forward(tokens, torch.cat(contexts), layer)
 
 
 def _multiplies_outright(tokens: Tensor) -> bool:
     """Return whether attention is faster by plain products: in 16 bits, where torch's kernel has no AMX to use."""
-    return tokens.dtype == torch.bfloat16 and torch.backends.mkldnn.enabled and not torch.cpu._is_amx_tile_supported()
+    return tokens.dtype == torch.bfloat16 and uses_onednn(tokens.dtype) and not torch.cpu._is_amx_tile_supported()
 
 
 def _attend_by_sdpa(query: Tensor, key: Tensor, value: Tensor, scaling: float) -> Tensor:
@@ -131,7 +131,7 @@ def attend_from_first(
     query = affine(first, layer.query).view(passages, heads, -1).transpose(0, 1)
     asked = torch.bmm(query, layer.key.weight.view(heads, -1, hidden)).transpose(0, 1).to(tokens.dtype)
     mixed: list[Tensor] = []
-    for part, question in zip(groups, asked.split([part.passages for part in groups]), strict=True):
+    for part, question in zip(groups, torch.split_with_sizes(asked, [part.passages for part in groups]), strict=True):
         within = tokens[part.rows].view(part.passages, 1, part.length, hidden)
         found = F.scaled_dot_product_attention(question.unsqueeze(1), within, within, scale=scaling)
         mixed.append(found.squeeze(1))

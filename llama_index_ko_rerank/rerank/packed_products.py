@@ -21,7 +21,7 @@ def uses_onednn(dtype: torch.dtype) -> bool:
     It takes the activation or the residual into the same pass, and on AMD's processors it is more than twice as fast in
     float32 as MKL, which torch asks otherwise.
     """
-    if not (_IS_X86 and torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled):
+    if not (_IS_X86 and torch._C._has_mkldnn and torch.backends.mkldnn.enabled):
         return False
     return dtype == torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 

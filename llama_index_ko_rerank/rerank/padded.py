@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -40,7 +40,7 @@ class PaddedForward:
         pad_token_id: int,
     ) -> None:
         self.dtype = dtype
-        self._model = model if dtype == "float32" else copy.deepcopy(model).to(torch.bfloat16)
+        self._model = model if dtype == "float32" else copy.deepcopy(model).bfloat16()
         self._token_budget = token_budget
         self._pad_token_id = pad_token_id
         self._segments = "token_type_ids" in inspect.signature(model.forward).parameters
@@ -48,13 +48,14 @@ class PaddedForward:
     @torch.inference_mode()
     def logits(self, pairs: Sequence[TokenPair]) -> NDArray[np.float32]:
         """Return the logits of each pair, shape (pairs, labels), in the order given."""
-        logits = np.zeros((len(pairs), self._model.config.num_labels), np.float32)
+        labels = cast(int, self._model.config.num_labels)
+        logits = np.zeros((len(pairs), labels), np.float32)
         for places in chunks(pairs, self._token_budget, padded=True):
             logits[places] = self._batch([pairs[place] for place in places])
         return logits
 
     def _batch(self, pairs: Sequence[TokenPair]) -> NDArray[np.float32]:
-        shape = len(pairs), max(map(len, pairs))
+        shape = len(pairs), max(len(pair) for pair in pairs)
         token_ids = np.full(shape, self._pad_token_id, np.int64)
         segment_ids, mask = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
         for row, pair in enumerate(pairs):

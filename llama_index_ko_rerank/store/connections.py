@@ -17,6 +17,9 @@ BUSY_SECONDS = 30.0
 """How long one writer waits for another before it gives up."""
 
 _NO_ACCESS = {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_AUTH}
+_LOG_PAGES = 256
+"""After how many pages SQLite merges its log into the table: 16 MiB of the pages of 64 KiB that the table has."""
+
 _BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
@@ -48,6 +51,7 @@ def connect(folder: Path, *, busy_seconds: float, create: bool = False) -> sqlit
         )
         try:
             connection.execute("PRAGMA synchronous=FULL")
+            connection.execute(f"PRAGMA wal_autocheckpoint={_LOG_PAGES}")
         except sqlite3.Error:
             connection.close()
             raise

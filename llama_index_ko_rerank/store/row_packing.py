@@ -6,8 +6,14 @@ import zlib
 
 _RAW = -15
 _LEVEL = 6
-# A body as most nodes have it; what a row shares with it costs next to nothing. A part of the file format.
+# What a row shares with these costs next to nothing: words that stand in most Korean texts, which make short ones a
+# tenth smaller, and a body as most nodes have it. A part of the file format.
 _TYPICAL = (
+    "있습니다. 없습니다. 합니다. 됩니다. 입니다. 하였다. 되었다. 이었다. 있었다. 라고 한다. "
+    "할 수 있다. 하여야 한다. 하지 아니한다. 것을 말한다. 것으로 한다. 하지 아니하는 경우에는 "
+    "다음 각 호의 어느 하나에 해당하는 에 대하여 에 관하여 에 따라 에 의하여 으로부터 으로써 까지 부터 에서는 에게 "
+    "그러나 그리고 또한 따라서 때문에 위하여 통하여 대한 관한 의한 위한 같은 다른 모든 "
+    "경우 사용 제공 설정 정보 내용 방법 필요 은 는 이 가 을 를 의 에 와 과 도 로 년 월 일 제1조 제2항 및 또는 등 "
     '"mimetype": "text/plain", "start_char_idx": null, "end_char_idx": null, '
     '"text_template": "{metadata_str}\\n\\n{content}", '
     '"excluded_embed_metadata_keys": [], "excluded_llm_metadata_keys": [], "metadata_template": "{key}: {value}", '

@@ -43,9 +43,7 @@ class FirstStageProbe:
     @property
     def first_stage_value(self) -> float:
         """The MRR@10 of the candidates as the search ordered them."""
-        return float(
-            np.mean([reciprocal_rank_at_k(list(range(len(c))), relevant, k=10) for _, c, relevant in self.lists])
-        )
+        return float(np.mean([_reciprocal_rank(list(range(len(texts))), right) for _, texts, right in self.lists]))
 
     def value(self, model: CrossEncoder) -> float:
         """Score every candidate, order each list, and average 1 / rank of the first right one."""
@@ -54,5 +52,10 @@ class FirstStageProbe:
         ranks = []
         for _, candidates, relevant in self.lists:
             order = np.argsort([-next(logits) for _ in candidates], kind="stable").tolist()
-            ranks.append(reciprocal_rank_at_k(order, relevant, k=10))
+            ranks.append(_reciprocal_rank(order, relevant))
         return float(np.mean(ranks))
+
+
+def _reciprocal_rank(order: list[int], relevant: set[int]) -> float:
+    """Give 1 / rank of the first right candidate among ten, and 0 where the search found none."""
+    return reciprocal_rank_at_k(order, relevant, k=10) if relevant else 0.0

@@ -48,11 +48,15 @@ class HardNegatives:
     def summary(self) -> str:
         """Say in one line what was mined."""
         count = len(self.texts[0]) if self.texts else 0
-        said = f"{count} hard negatives a row from {' and '.join(self.sources)}; {self.dropped:,} candidates dropped "
-        said += "as answers by their cosine"
-        if self.judged_false:
-            said += f", {self.judged_false:,} by the judge"
-        return f"{said}; {self.near_copies:,} near copies passed over; {self.drawn:,} of the negatives drawn at random"
+        said = [f"{count} hard negatives a row from {' and '.join(self.sources)}"]
+        for number, what in (
+            (self.dropped, "candidates dropped by their cosine"),
+            (self.judged_false, "candidates dropped by the judge"),
+            (self.near_copies, "near copies of contexts passed over"),
+            (self.drawn, "negatives drawn at random"),
+        ):
+            said += [f"{number:,} {what}"] if number else []
+        return "; ".join(said)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,6 @@ from llama_index_ko_rerank.errors import EmptyCorpus
 NONE = -1
 """Stands in a ranking where there is no further candidate."""
 
-_BLOCK = 1 << 26  # cosines held at once: 256 MB
-
 
 @dataclass(frozen=True, slots=True)
 class MinedNegatives:
@@ -32,7 +30,7 @@ class MinedNegatives:
 
 
 def nearest_passages(
-    questions: NDArray[np.float32], passages: NDArray[np.float32], top_k: int
+    questions: NDArray[np.float32], passages: NDArray[np.float32], top_k: int, *, held_at_once: int = 1 << 26
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Find for each question the passages of the highest inner product, exactly, in blocks of bounded memory.
 
@@ -40,6 +38,7 @@ def nearest_passages(
         questions: Shape (questions, dimension).
         passages: Shape (passages, dimension).
         top_k: How many; fewer where there are fewer passages.
+        held_at_once: Inner products in memory at once, four bytes each; 256 MB by default.
 
     Returns:
         Positions and inner products, both of shape (questions, top_k), best first; equal ones in order of position.
@@ -47,7 +46,7 @@ def nearest_passages(
     top_k = min(top_k, len(passages))
     positions = np.empty((len(questions), top_k), np.int64)
     products = np.empty((len(questions), top_k), np.float32)
-    height = max(1, _BLOCK // max(1, len(passages)))
+    height = max(1, held_at_once // max(1, len(passages)))
     for start in range(0, len(questions), height):
         block = questions[start : start + height] @ passages.T
         found = np.sort(np.argpartition(-block, top_k - 1, axis=1)[:, :top_k], axis=1)

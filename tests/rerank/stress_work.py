@@ -4,6 +4,7 @@ Of the seconds, a third warms up; the growth of memory is that of the rest.
 """
 
 import asyncio
+import ctypes
 import gc
 import json
 import os
@@ -41,7 +42,9 @@ QUESTIONS = [" ".join(WORDS[start : start + 3]) for start in range(len(WORDS))]
 
 
 def resident_mb():
+    """Measure what is in use, after what was freed went back to the system."""
     gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
     pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import zlib
 from typing import Any, NamedTuple
 
@@ -27,9 +28,10 @@ class Entry(NamedTuple):
         return np.random.default_rng(seed).normal(size=DIMENSION).tolist()
 
     def text(self, node_id: str) -> str:
-        """Derive the text likewise; one in eight is long, so that transactions are of many sizes."""
+        """Derive the text likewise; one in eight is long and none is easily packed: transactions have many sizes."""
         seed = zlib.crc32(f"{self.version} {node_id}".encode())
-        return f"{node_id}의 {self.version}판 " + "가나다라 " * (seed % 1500 if seed % 8 == 0 else seed % 20)
+        size = seed % 15000 if seed % 8 == 0 else seed % 200
+        return f"{node_id}의 {self.version}판 {random.Random(seed).randbytes(size).hex()}"
 
     def node(self, node_id: str) -> TextNode:
         """Make the LlamaIndex node."""

@@ -93,8 +93,8 @@ class PageLimit:
         sqlite3.connect = connect_with_limit
 
     def arm(self) -> None:
-        """Let the table grow by 0 to 3 pages, whichever connection writes."""
-        self._spare = self._chance.randint(0, 3)
+        """Let the table grow by a page of 64 KiB at most, whichever connection writes."""
+        self._spare = self._chance.choice([0, 0, 1])
         for connection in self._connections:
             self._limit(connection)
 

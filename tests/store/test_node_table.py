@@ -1,3 +1,4 @@
+import random
 import sqlite3
 import threading
 
@@ -195,12 +196,14 @@ def test_readers_are_not_held_up_by_a_writer(table):
 def test_a_full_disk_is_said_and_keeps_what_was_there(table):
     add(table, "a")
 
+    texts = random.Random(0)
+
     def fill():
         with table.transaction() as writer:
             pages = writer._connection.execute("PRAGMA page_count").fetchone()[0]
             writer._connection.execute(f"PRAGMA max_page_count={pages + 1}")
             for number in range(200):
-                writer.upsert(row(f"n{number}", "긴 글 " * 5000), EAST)
+                writer.upsert(row(f"n{number}", texts.randbytes(5000).hex()), EAST)
 
     with pytest.raises(DiskFull, match="full"):
         fill()

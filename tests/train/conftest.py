@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from notice_board import notice_board, sentence_pairs
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+from transformers import BertConfig, BertModel, MistralConfig, MistralModel, PreTrainedTokenizerFast
 
 from llama_index_ko_rerank.data.dataset import PairDataset, RetrievalDataset
 from llama_index_ko_rerank.train.rows import read_rows
@@ -64,5 +64,27 @@ def save_bare_bert(folder: Path, **special_tokens: str) -> Path:
         max_position_embeddings=64,
     )
     BertModel(config).save_pretrained(folder)
+    words.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_mistral(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random language model of the Mistral family, small enough to train in a second."""
+    folder = tmp_path_factory.mktemp("bases") / "tiny-mistral"
+    words = tokenizer(pad_token="[PAD]", eos_token="[SEP]")
+    config = MistralConfig(
+        vocab_size=len(words),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        intermediate_size=32,
+        max_position_embeddings=64,
+        pad_token_id=words.pad_token_id,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        MistralModel(config).save_pretrained(folder)
     words.save_pretrained(folder)
     return folder

@@ -5,7 +5,7 @@ from notice_board import notice_board
 from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 from sentence_transformers.base.sampler import BatchSamplers
 
-from llama_index_ko_rerank.train.batches import ShuffledBatches
+from llama_index_ko_rerank.train.batches import ApartBatches, ShuffledBatches
 from llama_index_ko_rerank.train.rows import read_rows
 from llama_index_ko_rerank.train.scratch import static_model
 
@@ -62,3 +62,44 @@ def test_rows_of_like_length_share_a_batch_in_no_order_of_length(tmp_path):
     longest = [max(map(len, batch["question"])) for batch in batches]
     assert all(max(map(len, batch["question"])) - min(map(len, batch["question"])) == 7 for batch in batches)
     assert longest != sorted(longest)
+
+
+def _apart_columns(contexts=20):
+    """Two questions a context; the hard negatives of each are the next two contexts."""
+    rows = [(f"질문 {k} {n}", n) for n in range(contexts) for k in range(2)]
+    return {
+        "question": [question for question, _ in rows],
+        "context": [f"글 {n}" for _, n in rows],
+        "negative_1": [f"글 {(n + 1) % contexts}" for _, n in rows],
+        "negative_2": [f"글 {(n + 2) % contexts}" for _, n in rows],
+    }
+
+
+def test_no_context_stands_beside_a_row_that_has_it_as_a_negative(tmp_path):
+    for batch in _batches(_apart_columns(), ApartBatches, tmp_path, batch_size=6):
+        assert len(set(batch["context"])) == len(batch["context"])
+        assert not set(batch["context"]) & {*batch["negative_1"], *batch["negative_2"]}
+
+
+def test_rows_that_can_be_kept_apart_all_find_a_batch(tmp_path):
+    batches = _batches(_apart_columns(), ApartBatches, tmp_path, batch_size=4)
+
+    assert len(batches) == 10
+    assert sum(len(batch["question"]) for batch in batches) >= 36  # of 40; the last batches are hard to fill
+
+
+def test_apart_batches_are_decided_by_seed_and_epoch_and_are_as_many_as_promised(tmp_path):
+    first = _batches(_apart_columns(), ApartBatches, tmp_path, epoch=1)
+
+    assert _batches(_apart_columns(), ApartBatches, tmp_path, epoch=1) == first
+    assert _batches(_apart_columns(), ApartBatches, tmp_path, epoch=2) != first
+    assert len(first) == 5
+    assert all(batch["question"] for batch in first)
+
+
+def test_a_context_that_all_rows_share_leaves_one_row_to_a_batch(tmp_path):
+    columns = {"question": [f"{n}" for n in range(9)], "context": ["글"] * 9}
+
+    batches = _batches(columns, ApartBatches, tmp_path, batch_size=4)
+
+    assert [len(batch["question"]) for batch in batches] == [1, 1, 1]

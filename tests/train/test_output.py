@@ -1,9 +1,10 @@
 import json
+from pathlib import Path
 
 import pytest
 
 from llama_index_ko_rerank.errors import InvalidSetting
-from llama_index_ko_rerank.train.output import OutputFolder, newest_checkpoint
+from llama_index_ko_rerank.train.output import CHECKPOINTS, OutputFolder, newest_checkpoint
 
 RUN = {"recipe": "book-mrc", "seed": 1}
 
@@ -139,3 +140,58 @@ def test_a_model_that_cannot_be_written_leaves_the_old_one_and_nothing_beside_it
 
     assert sorted(path.name for path in folder.iterdir()) == ["checkpoints", "modules.json"]
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+class _CtrlC:
+    """Raises on a chosen rename of a path, before it or after it."""
+
+    def __init__(self, monkeypatch, *, at, after):
+        self.count, self.at, self.after, self.rename = 0, at, after, Path.rename
+        monkeypatch.setattr(Path, "rename", lambda path, target: self(path, target))
+
+    def __call__(self, path, target):
+        self.count += 1
+        if self.count == self.at and not self.after:
+            raise KeyboardInterrupt
+        moved = self.rename(path, target)
+        if self.count == self.at:
+            raise KeyboardInterrupt
+        return moved
+
+
+@pytest.mark.parametrize("at", [1, 2])
+@pytest.mark.parametrize("after", [False, True])
+def test_ctrl_c_at_either_rename_leaves_the_old_folder_or_the_new_one(monkeypatch, tmp_path, at, after):
+    folder = tmp_path / "model"
+    output = _prepare(folder)
+    output.begin(RUN)
+    _checkpoint(folder, 4)
+
+    _CtrlC(monkeypatch, at=at, after=after)
+    with pytest.raises(KeyboardInterrupt):
+        output.publish(_model, keep_checkpoints=False)
+
+    assert [path.name for path in folder.iterdir()] == (["modules.json"] if (at, after) == (2, True) else [CHECKPOINTS])
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_checkpoints_removed_by_half_belong_to_no_run(monkeypatch, tmp_path):
+    _prepare(tmp_path).begin(RUN)
+    _checkpoint(tmp_path, 3)
+
+    def broken(folder):
+        raise KeyboardInterrupt
+
+    again = _prepare(tmp_path, overwrite=True)
+    monkeypatch.setattr("shutil.rmtree", broken)
+    with pytest.raises(KeyboardInterrupt):
+        again.begin(RUN | {"seed": 2})
+    monkeypatch.undo()
+
+    assert _prepare(tmp_path, resume=True).begin(RUN) is None
+
+
+def test_looking_only_makes_nothing(tmp_path):
+    OutputFolder.prepare(tmp_path / "model", overwrite=False, resume=False, writes=False)
+
+    assert not (tmp_path / "model").exists()
