@@ -116,9 +116,7 @@ def tokenised(read: Sequence[Iterator[Document]], tokenizer: Tokenizer) -> Token
             for block in range(1, len(rows), 8):
                 counts[np.unique(np.concatenate(rows[block : block + 8]))] += 1
     firsts.append(len(starts) - 1)
-    return TokenCorpus(
-        np.concatenate(tokens), np.array(starts), np.array(firsts), np.array(sources), counts
-    )
+    return TokenCorpus(np.concatenate(tokens), np.array(starts), np.array(firsts), np.array(sources), counts)
 
 
 @dataclass(frozen=True)
@@ -153,7 +151,8 @@ def collection(
     Every fortieth document is kept for measuring and is in no other collection.
     """
     source = int(rng.integers(len(SOURCES)))
-    numbers = np.flatnonzero((corpus.sources == source) & ((np.arange(len(corpus.sources)) % _HELD_OUT == 0) == held_out))
+    is_held_out = np.arange(len(corpus.sources)) % _HELD_OUT == 0
+    numbers = np.flatnonzero((corpus.sources == source) & (is_held_out == held_out))
     found: list[Tokens] = []
     spans: list[tuple[int, int]] = []
     titles: list[int] = []
@@ -168,9 +167,7 @@ def collection(
     return Collection(found, spans, titles, weights(found, len(corpus.counts)))
 
 
-def _cut(
-    corpus: TokenCorpus, rng: np.random.Generator, first: int, end: int, tokens: int
-) -> Iterator[tuple[int, int]]:
+def _cut(corpus: TokenCorpus, rng: np.random.Generator, first: int, end: int, tokens: int) -> Iterator[tuple[int, int]]:
     skipped = max(0, end - first - 6 * _PASSAGES_A_DOCUMENT)
     first += int(rng.integers(skipped + 1))
     for _ in range(_PASSAGES_A_DOCUMENT):

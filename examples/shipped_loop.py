@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -87,7 +86,7 @@ class Run:
         state |= {"step": self.step, "steps": self.steps, "seconds": self.seconds}
         unfinished = self._checkpoint.with_suffix(".unfinished")
         torch.save(state, unfinished)
-        os.replace(unfinished, self._checkpoint)
+        unfinished.replace(self._checkpoint)
 
     def go(
         self,

@@ -1,4 +1,4 @@
-"""The first weights of the shipped cross-encoder: a small BERT that finds the question's words before it has learnt anything.
+"""The first weights of the shipped cross-encoder: a small BERT that finds the question's words from its first step.
 
 The first layer tells every token its neighbours (heads 0 and 1, by position) and whether the other text holds the token
 (heads 2 and 3); the second, whether it holds the token beside the same neighbour (heads 0 and 1), and how dense such
@@ -51,12 +51,16 @@ class MatcherSettings:
 
 
 def matcher(
-    vectors: NDArray[np.float32], rarity: NDArray[np.float32], *, seed: int, settings: MatcherSettings = MatcherSettings()
+    vectors: NDArray[np.float32],
+    rarity: NDArray[np.float32],
+    *,
+    seed: int,
+    settings: MatcherSettings = MatcherSettings(),
 ) -> BertForSequenceClassification:
     """Make the model.
 
     Args:
-        vectors: A vector for each token, shape (vocabulary, any); its direction alone is taken, so that like tokens start alike.
+        vectors: A vector for each token, shape (vocabulary, any); only its direction is taken: like tokens start alike.
         rarity: How rare each token is, 0 or more; shape (vocabulary,).
         seed: Of everything random.
         settings: How sharply it decides.

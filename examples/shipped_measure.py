@@ -11,12 +11,12 @@ from llama_index.core.schema import TextNode
 
 from llama_index_ko_rerank.data import RetrievalDataset, load_dataset
 from llama_index_ko_rerank.embed import KoreanEmbedding
+from llama_index_ko_rerank.rerank.order import blended, sigmoid
 from llama_index_ko_rerank.rerank.scorer import ScorerSettings, load_scorer
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
 
 CANDIDATES, QUESTIONS = 30, 400
-SHARES = (0.02, 0.04, 0.06, 0.09, 0.13, 0.2)
-"""How much a logit, at spread 1 among the candidates, counts beside the first stage's score, at most 1."""
+BLENDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 
 Figures = dict[str, float]
 
@@ -56,9 +56,8 @@ def measure_reranker(folder: Path, dataset: RetrievalDataset, *, questions: int 
         relevant = [hit.node.node_id in question.passage_ids for hit in found]
         first = np.array([hit.score or 0.0 for hit in found])
         logits = scorer.logits(question.text, [hit.node.get_content() for hit in found]) if found else first
-        spread = (logits - logits.mean()) / (logits.std() + 1e-6) if found else first
         ways = {"first stage": first, "alone": logits}
-        ways |= {f"blended {share}": first / max(first.max(initial=0.0), 1e-6) + share * spread for share in SHARES}
+        ways |= {f"blend={share}": blended(first, sigmoid(logits), blend=share) for share in BLENDS}
         for way, scores in ways.items():
             ranks.setdefault(way, []).append(_rank(scores, relevant))
     return {way: _figures(np.array(values)) for way, values in ranks.items()}
@@ -84,7 +83,7 @@ def measure(models: Path, data: Path, work: Path) -> dict[str, object]:
     sets = measured_sets(data)
     figures: dict[str, object] = {
         "ko-static": {name: measure_static(models / "ko-static", dataset) for name, dataset in sets.items()},
-        "ko-mini-rerank": {name: measure_reranker(models / "ko-mini-rerank", dataset) for name, dataset in sets.items()},
+        "ko-mini-rerank": {name: measure_reranker(models / "ko-mini-rerank", found) for name, found in sets.items()},
     }
     (work / "figures.json").write_text(json.dumps(figures, indent=1, ensure_ascii=False), encoding="utf-8")
     return figures

@@ -16,19 +16,32 @@ from shipped_corpus import Collection, TokenCorpus, Tokens
 from tokenizers import Tokenizer
 
 _ENDS = """
-무엇인가? 무엇인가요? 누구인가? 누구인가요? 언제인가? 언제인가요? 어디인가? 어디인가요? 무엇인가? 누구인가? 언제인가? 무엇이었는가?
-몇 개인가? 몇 명인가? 몇 년인가? 몇 월인가? 며칠인가? 얼마인가? 어떻게 되나요? 왜 그런가? 어떤 것인가? 뭐야? 누구야? 언제야? 어디야?
-하는 사람은? 한 사람은 누구인가? 한 곳은? 한 것은 무엇인가? 하는 곳은 어디인가? 한 해는? 한 날은 언제인가? 한 이유는? 하는 방법은?
-된 것은? 된 해는 언제인가? 된 곳은 어디인가? 불리는 것은? 부르는 말은? 의 이름은? 이름은 무엇인가? 이라고 하는가? 것은 무엇인가? 것은? 곳은?
-어떻게 하나요? 해야 하나요? 하려면? 하려면 어떻게 해야 하나요? 무엇을 했는가? 누가 했는가? 어디에서 했는가? 언제 했는가? 알려 줘 뜻
+무엇인가? 무엇인가요? 누구인가? 누구인가요? 언제인가? 언제인가요? 어디인가? 어디인가요? 무엇인가? 누구인가?
+언제인가? 무엇이었는가? 몇 개인가? 몇 명인가? 몇 년인가? 몇 월인가? 며칠인가? 얼마인가? 어떻게 되나요?
+왜 그런가? 어떤 것인가? 뭐야? 누구야? 언제야? 어디야? 하는 사람은? 한 사람은 누구인가? 한 곳은?
+한 것은 무엇인가? 하는 곳은 어디인가? 한 해는? 한 날은 언제인가? 한 이유는? 하는 방법은? 된 것은?
+된 해는 언제인가? 된 곳은 어디인가? 불리는 것은? 부르는 말은? 의 이름은? 이름은 무엇인가? 이라고 하는가?
+것은 무엇인가? 것은? 곳은? 어떻게 하나요? 해야 하나요? 하려면? 하려면 어떻게 해야 하나요? 무엇을 했는가?
+누가 했는가? 어디에서 했는가? 언제 했는가? 알려 줘? 뜻은?
 """
-_ASKED_WITHIN = "무엇을 누가 누구를 어디에서 어디에 언제 어떤 몇 얼마나 왜 어떻게 무슨 어느 무엇이 누구에게".split()
+_ASKED_WITHIN = """
+무엇을 누가 누구를 어디에서 어디에 언제 어떤 몇 얼마나 왜 어떻게 무슨 어느 무엇이 누구에게
+"""
 _MOST_TOKENS = 48
 
 
 @dataclass(frozen=True)
 class Wording:
-    """What wording a question needs: the ends, the question words, and which tokens continue a word or are particles."""
+    """What wording a question needs.
+
+    Attributes:
+        ends: What a question may end with.
+        asked: Question words.
+        continues: Which tokens go on with a word.
+        is_ending: Which tokens are particles and endings.
+        endings: The most frequent of these.
+        rarity: How rare each token is.
+    """
 
     ends: list[Tokens]
     asked: list[Tokens]
@@ -52,7 +65,7 @@ def wording(tokenizer: Tokenizer, endings: Sequence[str], rarity: NDArray[np.flo
     is_ending = np.zeros(len(names), bool)
     is_ending[numbers] = True
     ends = [f"{line.strip()}?" for line in _ENDS.replace("\n", " ").split("?") if line.strip()]
-    return Wording(encoded(ends), encoded(_ASKED_WITHIN), continues, is_ending, numbers[:60], rarity)
+    return Wording(encoded(ends), encoded(_ASKED_WITHIN.split()), continues, is_ending, numbers[:60], rarity)
 
 
 def question_from(
@@ -85,7 +98,7 @@ def _asked(words: list[Tokens], wording: Wording, rng: np.random.Generator) -> l
     words = words[start : start + length]
     answer = int(rng.integers(len(words)))
     gone = set(range(answer, answer + int(rng.integers(0, 4))))
-    left_out = rng.choice((0.05, 0.15, 0.3, 0.45))
+    left_out = rng.choice((0.05, 0.2, 0.35, 0.5))
     rarities = np.array([wording.rarity[word].max() for word in words])
     chances = left_out * np.where(rarities < 3.0, 1.4, 1.0)
     kept = [w for i, w in enumerate(words) if i not in gone and rng.random() >= chances[i]]
@@ -116,12 +129,21 @@ def _with_context(
     if rng.random() < 0.35:
         other = found.passages[int(rng.integers(len(found.passages)))]
         words[int(rng.integers(len(words)))] = _word_of(other, wording, rng)
+    if rng.random() < 0.3:
+        words = [_word_of(found.passages[_beside(found, passage, rng)], wording, rng), *words]
     if rng.random() < 0.08:
         words = [corpus.sentence(found.titles[passage])[:10], *words]
     if rng.random() < 0.85:
         words[-1] = _bare(words[-1], wording) if rng.random() < 0.5 else words[-1]
         words.append(wording.ends[int(rng.integers(len(wording.ends)))])
     return np.concatenate(words)
+
+
+def _beside(found: Collection, passage: int, rng: np.random.Generator) -> int:
+    """Draw another passage of the document: its words are the document's topic, and mislead."""
+    near = [p for p in range(passage - 5, passage + 6) if p != passage and 0 <= p < len(found.titles)]
+    same = [p for p in near if found.titles[p] == found.titles[passage]]
+    return same[int(rng.integers(len(same)))] if same else passage
 
 
 def _bare(word: Tokens, wording: Wording) -> Tokens:
@@ -180,14 +202,19 @@ def example(
 
 
 def renamed(shown: Example, rarity: NDArray[np.float32], rng: np.random.Generator) -> Example:
-    """Exchange half of the rare tokens for others as rare, the same everywhere in the example.
+    """Exchange rare tokens of an example, see `renaming`."""
+    names = renaming(rarity, rng)
+    return Example(names[shown.question], [names[passage] for passage in shown.passages])
+
+
+def renaming(rarity: NDArray[np.float32], rng: np.random.Generator) -> Tokens:
+    """Draw new names for half of the rare tokens: others as rare, the same wherever they stand.
 
     So a model cannot rest on the words of its corpus, and learns what holds for words that it has never met.
     """
     order = np.argsort(rarity, kind="stable")
     rare = order[np.searchsorted(rarity[order], 4.0) :]
-    blocks = np.array_split(rare[rng.random(len(rare)) < 0.5], 12)
     names = np.arange(len(rarity), dtype=np.uint16)
-    for block in blocks:
+    for block in np.array_split(rare[rng.random(len(rare)) < 0.5], 12):
         names[block] = rng.permutation(block)
-    return Example(names[shown.question], [names[passage] for passage in shown.passages])
+    return names

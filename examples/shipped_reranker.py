@@ -1,7 +1,8 @@
-"""The training of the shipped cross-encoder: questions made anew at every step, against passages that BM25 takes for them."""
+"""The training of the shipped cross-encoder: questions made anew at every step, against what BM25 finds for them."""
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,16 +33,18 @@ class RerankRecipe:
         negatives: Irrelevant passages beside each relevant one.
         passages: The size of the collections that are searched for them.
         renamed: The share of examples whose rare tokens are exchanged.
+        pointwise: How much the probability of each passage counts beside their order.
         rate: The highest learning rate.
         word_gain: How much faster the token vectors learn.
         weight_decay: AdamW's, of the matrices.
     """
 
-    lengths: tuple[int, ...] = (110, 200, 400)
-    tokens: int = 12_000
+    lengths: tuple[int, ...] = (140, 300, 480)
+    tokens: int = 14_000
     negatives: int = 7
     passages: int = 500
     renamed: float = 0.5
+    pointwise: float = 0.2
     rate: float = 6e-4
     word_gain: float = 2.0
     weight_decay: float = 0.01
@@ -145,38 +148,72 @@ def train_reranker(
         with torch.autocast("cpu", dtype=torch.bfloat16):
             judged = logits(model, shown)
         loss = functional.cross_entropy(judged, torch.zeros(len(judged), dtype=torch.long))
+        loss = loss + recipe.pointwise * functional.binary_cross_entropy_with_logits(judged, _labels(judged))
         loss.backward()  # type: ignore[no-untyped-call]  # not annotated
         return {"loss": loss.item(), "hit@1": _first(judged), "questions": float(len(shown))}
 
     def on_checkpoint() -> dict[str, float]:
-        write_reranker(model, tokenizer, folder / "ko-mini-rerank")
-        return {"held_out_hit@1": measure(model, measured)}
+        judged = judge(model, measured)
+        write_reranker(model, tokenizer, folder / "ko-mini-rerank", calibration=calibration(judged))
+        return {"held_out_hit@1": _first(judged)}
 
     run.go(loss_of, on_checkpoint=on_checkpoint, every=every, until=until)
-    write_reranker(model, tokenizer, folder / "ko-mini-rerank")
+    on_checkpoint()
     return run
 
 
 @torch.no_grad()
-def measure(model: BertForSequenceClassification, batches: Sequence[Sequence[Example]]) -> float:
-    """Give the share of examples in which the relevant passage is the best."""
-    hits = []
-    for shown in batches:
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            hits += (logits(model, shown).argmax(1) == 0).tolist()
-    return float(np.mean(hits))
+def judge(model: BertForSequenceClassification, batches: Sequence[Sequence[Example]]) -> Tensor:
+    """Judge the examples of several steps."""
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        return torch.cat([logits(model, shown) for shown in batches])
+
+
+def calibration(judged: Tensor) -> tuple[float, float]:
+    """Fit what a logit is multiplied by, and what is added then, so that its sigmoid is a probability.
+
+    Source: Platt, "Probabilistic outputs for support vector machines", 1999; here by Newton's method.
+    """
+    features = torch.stack([judged.flatten(), torch.ones(judged.numel())], dim=1).double()
+    labels = _labels(judged).flatten().double()
+    found = torch.tensor([0.1, 0.0], dtype=torch.float64)
+    for _ in range(30):
+        chances = (features @ found).sigmoid()
+        slope = features.T @ (chances - labels) + 1e-3 * found
+        curve = (features * (chances * (1 - chances))[:, None]).T @ features + 1e-3 * torch.eye(2)
+        found = found - torch.linalg.solve(curve, slope).clamp(-1.0, 1.0)
+    return float(found[0]), float(found[1])
+
+
+def _labels(judged: Tensor) -> Tensor:
+    labels = torch.zeros_like(judged)
+    labels[:, 0] = 1.0
+    return labels
 
 
 def _first(judged: Tensor) -> float:
     return float((judged.argmax(1) == 0).float().mean())
 
 
-def write_reranker(model: BertForSequenceClassification, tokenizer: Tokenizer, folder: Path) -> None:
-    """Write the folder in float16, in place of what was there."""
+def write_reranker(
+    model: BertForSequenceClassification,
+    tokenizer: Tokenizer,
+    folder: Path,
+    *,
+    calibration: tuple[float, float] = (1.0, 0.0),
+) -> None:
+    """Write the folder in place of what was there: the weights in float16, to be loaded in float32."""
     half = BertForSequenceClassification(model.config).half()
     half.load_state_dict(model.state_dict())
+    scale, shift = calibration
+    with torch.no_grad():
+        half.classifier.weight.copy_(scale * model.classifier.weight)
+        half.classifier.bias.copy_(scale * model.classifier.bias + shift)
     unfinished = folder.with_suffix(".unfinished")
     half.save_pretrained(unfinished)
+    settings = json.loads((unfinished / "config.json").read_text(encoding="utf-8"))
+    settings["dtype"] = "float32"
+    (unfinished / "config.json").write_text(json.dumps(settings, indent=2), encoding="utf-8")
     pair_tokenizer(tokenizer).save_pretrained(unfinished)
     if folder.exists():
         shutil.rmtree(folder)

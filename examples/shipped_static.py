@@ -1,4 +1,4 @@
-"""The shipped static embedding: token vectors that start as random directions weighed by rarity, and learn from pairs."""
+"""The shipped static embedding: random directions, as long as their token is rare, that learn from pairs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from shipped_corpus import TokenCorpus, Tokens, collection
 from shipped_loop import Budget, Rate, Run
-from shipped_questions import Wording, question_from
+from shipped_questions import Wording, question_from, renaming
 from tokenizers import Tokenizer
 from torch.nn import functional
 
@@ -32,22 +32,27 @@ class StaticRecipe:
         scale: What cosines are multiplied by in the softmax.
         rate: The highest learning rate; vectors start at about 1 a component.
         sentence_share: Pairs of a sentence and the rest of its passage, instead of a question.
+        renamed: The share of steps in which rare tokens are exchanged.
+        rarity_power: A vector starts as long as this power of its token's rarity.
     """
 
-    dimension: int = 512
+    dimension: int = 576
     collections: int = 2
-    passages: int = 500
-    tokens: int = 300
+    passages: int = 450
+    tokens: int = 450
     scale: float = 25.0
-    rate: float = 0.01
+    rate: float = 0.006
     sentence_share: float = 0.15
+    renamed: float = 0.5
+    rarity_power: float = 0.7
 
 
 def start(rarity: NDArray[np.float32], recipe: StaticRecipe, seed: int) -> torch.nn.EmbeddingBag:
     """Make the vectors: random directions, as long as their token is rare."""
     generator = torch.Generator().manual_seed(seed)
     vectors = torch.randn(len(rarity), recipe.dimension, generator=generator)
-    vectors *= torch.from_numpy(rarity / rarity.mean())[:, None]
+    lengths = torch.from_numpy(rarity) ** recipe.rarity_power
+    vectors *= (lengths / lengths.mean())[:, None]
     return torch.nn.EmbeddingBag.from_pretrained(vectors, freeze=False, mode="mean")
 
 
@@ -68,6 +73,9 @@ def pairs(
                 question, passage = sentence, _without(passage, sentence)
             questions.append(question)
             passages.append(passage)
+    if not held_out and rng.random() < recipe.renamed:
+        names = renaming(wording.rarity, rng)
+        return [names[question] for question in questions], [names[passage] for passage in passages]
     return questions, passages
 
 

@@ -1,8 +1,8 @@
 """A WordPiece vocabulary whose pieces are morphemes, so that a noun and its particle are two tokens.
 
-Pieces learnt from spaced words alone join a noun with its particle, and then a question and its passage share no token.
-Here Kiwi divides a sample of the texts, and only what it takes for one morpheme, or one run of endings, becomes a piece;
-the model itself needs no Kiwi. Names that the texts do not hold fall into their syllables.
+Pieces learnt from spaced words alone join a noun with its particle, and a question and its passage share no token.
+Here Kiwi divides a sample of the texts, and what it takes for one morpheme, or one run of endings, becomes a piece; the
+model itself needs no Kiwi. Names that the texts do not hold fall into their syllables.
 """
 
 from __future__ import annotations
@@ -33,13 +33,12 @@ def shipped_tokenizer(texts: Iterable[str], *, size: int) -> tuple[Tokenizer, li
     pieces, tails, name_parts, characters = _counts(texts)
     tokens = dict.fromkeys(_first_tokens(characters))
     room = size - len(tokens)
-    for piece, _ in _by_count(name_parts)[:_NAME_PARTS]:
+    for piece, _ in _by_count(name_parts)[: min(_NAME_PARTS, room // 4)]:
         tokens.setdefault(piece)
     for piece, _ in _by_count(pieces):
         if len(tokens) >= size:
             break
         tokens.setdefault(piece)
-    assert room > _NAME_PARTS
     vocabulary = {token: number for number, token in enumerate(tokens)}
     endings = [piece for piece, count in _by_count(tails) if piece in vocabulary and count > pieces[piece] / 2]
     return _tokenizer(vocabulary), endings

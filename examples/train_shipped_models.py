@@ -3,9 +3,9 @@
     python examples/train_shipped_models.py [--data ../shared/data] [--models llama_index_ko_rerank/models]
         [--work DIR] [--minutes-static 12] [--minutes-rerank 120] [--resume] [--only static rerank card]
 
-A break, Ctrl-C among them, loses the steps since the last checkpoint; `--resume` goes on from there. Minutes are those of
-all cores at work, so that a busy machine trains as long as an idle one, only later. Everything in between is kept in the
-work folder; the models are written when their training ends.
+A break, Ctrl-C among them, loses the steps since the last checkpoint; `--resume` goes on from there. Minutes are those
+of all cores at work, so that a busy machine trains as long as an idle one, only later. Everything in between is kept in
+the work folder; the models are written when their training ends.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from random import Random
 
 import numpy as np
 import pyarrow.parquet as parquet
-import torch
-from shipped_card import write_cards
+from shipped_card import note_run, write_cards
 from shipped_corpus import SOURCES, TokenCorpus, documents, tokenised
 from shipped_loop import Budget
 from shipped_matcher import matcher
+from shipped_measure import measure
 from shipped_questions import Wording, wording
 from shipped_reranker import RerankRecipe, train_reranker
 from shipped_static import StaticRecipe, train_static, write_static
@@ -68,7 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if "rerank" in chosen.only:
         make_reranker(prepared, chosen)
     if "card" in chosen.only:
-        write_cards(chosen.models, chosen.work)
+        measure(chosen.models, chosen.data, chosen.work)
+        write_cards(chosen.models, chosen.work, seed=SEED)
 
 
 def prepare(data: Path, work: Path, *, vocabulary: int = VOCABULARY) -> Prepared:
@@ -106,7 +107,7 @@ def sampled(data: Path) -> list[str]:
 
 def make_static(prepared: Prepared, chosen: argparse.Namespace) -> None:
     """Train and write the embedding."""
-    vectors, _ = train_static(
+    vectors, run = train_static(
         prepared.corpus,
         prepared.wording,
         recipe=StaticRecipe(),
@@ -115,6 +116,7 @@ def make_static(prepared: Prepared, chosen: argparse.Namespace) -> None:
         folder=chosen.work,
         resume=chosen.resume,
     )
+    note_run(run, chosen.work)
     write_static(vectors, prepared.tokenizer, chosen.models / "ko-static")
 
 
@@ -125,7 +127,7 @@ def make_reranker(prepared: Prepared, chosen: argparse.Namespace) -> None:
     rarity[np.unique(np.concatenate([*words.ends, *words.asked]))] *= 0.2  # what asks is found in no passage
     directions = np.random.default_rng(SEED).standard_normal((len(rarity), 256)).astype(np.float32)
     model = matcher(directions, rarity, seed=SEED)
-    train_reranker(
+    run = train_reranker(
         model,
         prepared.corpus,
         prepared.tokenizer,
@@ -136,11 +138,11 @@ def make_reranker(prepared: Prepared, chosen: argparse.Namespace) -> None:
         folder=chosen.work,
         resume=chosen.resume,
     )
+    note_run(run, chosen.work)
     target = chosen.models / "ko-mini-rerank"
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(chosen.work / "ko-mini-rerank", target)
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(max(1, torch.get_num_threads()))
     main()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sentence_transformers import CrossEncoder
 
 from llama_index_ko_rerank.errors import InvalidSetting
-from llama_index_ko_rerank.rerank.forward import DEFAULT_TOKEN_BUDGET, Dtype, Forward, has_fast_bfloat16, make_forward
+from llama_index_ko_rerank.rerank.forward import Dtype, Forward, has_fast_bfloat16, make_forward
 from llama_index_ko_rerank.rerank.judging import Judge, Judgement, Steps, drive, drive_async
 from llama_index_ko_rerank.rerank.labels import label_place
 from llama_index_ko_rerank.rerank.micro_batching import ForwardQueue
@@ -142,7 +142,7 @@ def _forwards(settings: ScorerSettings, model: CrossEncoder) -> tuple[Forward, F
         return make_forward(
             head,
             dtype=dtype,
-            token_budget=settings.token_budget or DEFAULT_TOKEN_BUDGET,
+            token_budget=settings.token_budget,
             pad_token_id=model.tokenizer.pad_token_id,
         )
 
