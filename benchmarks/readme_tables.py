@@ -39,6 +39,31 @@ QUALITY = (
     ("hybrid+rerank", "hybrid + cross-encoder from scratch", "하이브리드 + 처음부터 학습한 교차 인코더"),
 )
 CARRIED = ("stock-bm25", "lexical", "lexical+ltr", "dense", "hybrid", "hybrid-fitted")
+WORKLOADS = {"mixed": ("30 mixed", "길이가 섞인 30개"), "equal": ("30 of 512 tokens", "512토큰 30개")}
+STORES = (("durable", "`DurableFaissVectorStore`"), ("stock", "LlamaIndex"))
+STORE_ROWS = (
+    ("build_s", "build, s", "만들기, s"),
+    ("disk_mib", "on disk, MiB", "디스크, MiB"),
+    ("open_ms", "open, ms", "열기, ms"),
+    ("first_query_ms", "first query, ms", "첫 질의, ms"),
+    ("p50_ms", "query p50, ms", "질의 p50, ms"),
+    ("p95_ms", "query p95, ms", "질의 p95, ms"),
+    ("recall@10", "recall@10", "recall@10"),
+    ("filter.one_law_p50_ms", "query in one law, p50, ms", "법 하나 안에서 질의 p50, ms"),
+    ("delete.delete_documents_ms", "delete 1,000 documents one by one, ms", "문서 1,000개를 하나씩 삭제, ms"),
+    ("delete.delete_nodes_in_one_call_ms", "delete 1,000 nodes in one call, ms", "노드 1,000개를 한 번에 삭제, ms"),
+    ("open_peak_mib", "memory, opened and searched, MiB", "메모리, 열고 검색한 뒤, MiB"),
+)
+CRASHES = (
+    ("writers killed", "writers killed by SIGKILL at any moment", "아무 때나 SIGKILL로 죽인 쓰기"),
+    ("full disks", "writers out of disk space", "디스크가 찬 쓰기"),
+    ("damaged snapshots", "snapshots cut or with flipped bits", "잘리거나 비트가 뒤집힌 스냅숏"),
+    (
+        "damaged tables",
+        "tables cut or with flipped bits (noticed, or harmless)",
+        "잘리거나 비트가 뒤집힌 표(알아채거나 무해)",
+    ),
+)
 OTHER_DATA = (("sample-validation", "sample", "예제"), ("statutes", "statutes", "법령"))
 
 
@@ -78,7 +103,51 @@ def speed(language: str) -> str:
     return markdown_table([*header, "p50 ms", "p95 ms"], rows)
 
 
-TABLES: dict[str, Callable[[str], str]] = {"quality": quality, "carried": carried, "speed": speed}
+def rerank(language: str) -> str:
+    """Show milliseconds for 30 candidates, and how many times faster than the stock reranker that is."""
+    rows: list[Row] = []
+    for shape, figures in _result("rerank/speed")["shapes"].items():
+        for workload, words in WORKLOADS.items():
+            measured = figures[workload]
+            for system, laps in measured["systems"].items():
+                times = measured["times_stock"].get(system)
+                agreed = measured["agreement"].get(system, {})
+                rows.append(
+                    (
+                        f"{shape}, {words[language == 'ko']}",
+                        system,
+                        f"{laps['p50_ms']:,.1f}",
+                        f"{times:,.1f}" if times else "",
+                        f"{agreed['largest_difference']:.0e}" if agreed else "",
+                    )
+                )
+    header = [_word("layers x width, candidates", language), _word("system", language), "p50 ms"]
+    return markdown_table([*header, _word("times stock", language), _word("largest difference", language)], rows)
+
+
+def store(language: str) -> str:
+    """Show the durable store beside LlamaIndex's at both sizes."""
+    comparison = _result("store/scale")["comparison"]
+    columns = [(f"{name}, {int(size):,}", systems[key]) for size, systems in comparison.items() for key, name in STORES]
+    rows = [(words[language == "ko"], *(_at(figures, key) for _, figures in columns)) for key, *words in STORE_ROWS]
+    return markdown_table(["", *(name for name, _ in columns)], rows)
+
+
+def crash(language: str) -> str:
+    """Show how often the store was killed or damaged, and how often something was lost."""
+    report = _result("store/crash")
+    rows = [(words[language == "ko"], f"{report[key]['asked']:,}", f"{report[key]['lost']}") for key, *words in CRASHES]
+    return markdown_table(["", _word("cases", language), _word("lost or wrong", language)], rows)
+
+
+TABLES: dict[str, Callable[[str], str]] = {
+    "quality": quality,
+    "carried": carried,
+    "speed": speed,
+    "rerank": rerank,
+    "store": store,
+    "crash": crash,
+}
 
 _MEASURES = ("Hit@1", "Hit@10", "MRR@10", "nDCG@10")
 _KOREAN = {
@@ -87,6 +156,11 @@ _KOREAN = {
     "questions, passages": "질문, 단락",
     "passages": "단락",
     "build, s": "색인 s",
+    "layers x width, candidates": "층 x 너비, 후보",
+    "times stock": "기본의 몇 배",
+    "largest difference": "로짓의 최대 차이",
+    "cases": "횟수",
+    "lost or wrong": "잃거나 틀린 것",
 }
 
 
@@ -125,6 +199,16 @@ def _measures(figures: dict[str, Any]) -> Row:
         interval = f" [{_share(measure['low'])}, {_share(measure['high'])}]" if name in ("Hit@1", "MRR@10") else ""
         cells.append(_share(measure["value"]) + interval)
     return (*cells, f"{figures['latency_ms']['total']['p50']:.1f}")
+
+
+def _at(figures: dict[str, Any], path: str) -> str:
+    """Show the figure at a path of keys; a dash where a store cannot do what the row is about."""
+    value: Any = figures
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    if value is None:
+        return "—"
+    return f"{value:.3f}" if path == "recall@10" else f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
 def _share(value: float) -> str:

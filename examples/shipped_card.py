@@ -16,13 +16,13 @@ from shipped_reranker import RerankRecipe
 from shipped_static import StaticRecipe
 
 DATA = """## Data
-{documents:,} documents, {tokens:,} tokens, drawn by chance: Korean statutes in force (texts of the Korean government, not
-subject to copyright: Copyright Act of Korea, article 7) and Korean technical documentation (Microsoft Docs and React,
-CC BY 4.0; PyTorch tutorials, BSD-3). Laws that the statute benchmark asks about are left out. Nothing of KorQuAD, of
-Wikipedia or of any labelled set was trained on. Every fortieth document is held out. Questions are made by chance from
-single sentences (`examples/shipped_questions.py`): a phrase is asked for, words are left out, moved, given other
-particles, or come from elsewhere; in half of the steps rare words are exchanged for others, so that the model does not
-rest on the words of its corpus. The model holds no text.
+{documents:,} documents, {tokens:,} tokens, drawn by chance: Korean statutes in force (texts of the Korean government,
+not subject to copyright: Copyright Act of Korea, article 7) and Korean technical documentation (Microsoft Docs and
+React, CC BY 4.0; PyTorch tutorials, BSD-3). Laws that the statute benchmark asks about are left out. Nothing of
+KorQuAD, of Wikipedia or of any labelled set was trained on. Every fortieth document is held out. Questions are made
+by chance from single sentences (`examples/shipped_questions.py`): a phrase is asked for, words are left out, moved,
+given other particles, or come from elsewhere; in half of the steps rare words are exchanged for others, so that the
+model does not rest on the words of its corpus. The model holds no text.
 """
 
 STATIC = """# ko-static
@@ -31,9 +31,9 @@ A static embedding for Korean: the vector of a text is the mean of the vectors o
 {vocabulary:,} tokens, no limit of length, no prompt. Compare by cosine. The vectors are 8-bit floats (E4M3) and are
 loaded in float32: `KoreanEmbedding()`, or `SentenceTransformer(folder).float()`.
 
-The tokens are morphemes found by Kiwi in a sample of the texts (Kiwi is not needed to use the model), so that a noun and
-its particle are two tokens. Vectors start as random directions as long as their token is rare, and learn by the in-batch
-softmax in both directions, half of the batch from the same documents.
+The tokens are morphemes found by Kiwi in a sample of the texts (Kiwi is not needed to use the model), so that a noun
+and its particle are two tokens. Vectors start as random directions as long as their token is rare, and learn by the
+softmax over the passages, and over the questions, of a batch, which holds many passages of each document.
 
 {data}
 ## Training
@@ -47,22 +47,22 @@ Every passage is searched; development figures, no question of KorQuAD's `test` 
 {figures}
 
 ## Bad at
-Word order, negation, and names that the corpus does not hold, which fall into syllables. Long passages: all their words
-count alike, so words that matter drown; cut them to a few sentences. On text like Wikipedia it finds far less than BM25
-with morphemes (`KoreanBM25Retriever`), and equal-weight fusion with it loses: fit the weights. For your own documents,
-adapt it.
+Word order, negation, and names that the corpus does not hold, which fall into syllables. Long passages: all their
+words count alike, so words that matter drown; cut them to a few sentences. On text like Wikipedia it finds far less
+than BM25 with morphemes (`KoreanBM25Retriever`), and equal-weight fusion with it loses: fit the weights. For your own
+documents, adapt it.
 """
 
 RERANK = """# ko-mini-rerank
 
-A cross-encoder for Korean: BERT with {layers} layers of {hidden} ({heads} heads, {width} within), {vocabulary:,} tokens of its
-own (morphemes, like those of ko-static), 512 positions, one logit. The sigmoid of the logit is calibrated on held-out
-made questions with {negatives} hard passages each. Weights in float16, loaded in float32.
+A cross-encoder for Korean: BERT with {layers} layers of {hidden} ({heads} heads, {width} within), {vocabulary:,}
+tokens (morphemes, like those of ko-static), 512 positions, one logit. The sigmoid of the logit is calibrated on
+held-out made questions with {negatives} hard passages each. Weights in float16, loaded in float32.
 
-The first weights find the question's words: tokens learn their neighbours, then whether the other text holds them, alone
-and beside the same neighbour, and [CLS] gathers that, rare words first (`examples/shipped_matcher.py`). From there it
-learns by the listwise softmax over one passage that answers and {negatives} of the first thirty that BM25 finds, and by
-the pointwise cross-entropy with weight {pointwise}.
+The first weights find the question's words: tokens learn their neighbours, then whether the other text holds them,
+alone and beside the same neighbour, and [CLS] gathers that, rare words first (`examples/shipped_matcher.py`). From
+there it learns by the listwise softmax over one passage that answers and {negatives} of the first thirty that BM25
+finds, and by the pointwise cross-entropy with weight {pointwise}.
 
 {data}
 ## Training
@@ -77,16 +77,20 @@ figures, no question of KorQuAD's `test` half among them. *Blend* is that of `Cr
 {figures}
 
 ## Bad at
-Meaning beyond words: paraphrase, synonyms, inference, negation. It judges how well and how closely the words of a question
-stand in a passage. Alone it may be worse than the first stage; blend it, or use it as a feature of the ranker, where
-this is measured to help. A passage that never names its topic loses to others that do.
+Meaning beyond words: paraphrase, synonyms, inference, negation. It judges how well and how closely the words of a
+question stand in a passage. Alone it may be worse than the first stage; blend it, or use it as a feature of the
+ranker, where this is measured to help. A passage that never names its topic loses to others that do.
 """
 
 
-def note_run(run: Run, work: Path) -> None:
+def note_run(run: Run, work: Path, device: str) -> None:
     """Keep what a card says of a run."""
-    made = {"steps": run.step, "seconds": round(run.seconds), "threads": torch.get_num_threads()}
-    made |= {"machine": f"{platform.machine()} CPU", "torch": torch.__version__}
+    made = {"steps": run.step, "minutes": round(run.seconds / 60), "torch": torch.__version__}
+    made["machine"] = (
+        f"{torch.get_num_threads()} cores of a {platform.machine()} CPU, no GPU"
+        if device == "cpu"
+        else f"a GPU ({torch.cuda.get_device_name()})"
+    )
     (work / f"{run.name}.run.json").write_text(json.dumps(made), encoding="utf-8")
 
 
@@ -139,10 +143,8 @@ def _settings(recipe: Mapping[str, object]) -> str:
 
 def _made_by(name: str, work: Path, seed: int) -> str:
     made = json.loads((work / f"{name}.run.json").read_text(encoding="utf-8"))
-    minutes = made["seconds"] / 60
     option = "--steps-static" if name == "ko-static" else "--steps-rerank"
     return (
-        f"Made by `python examples/train_shipped_models.py {option} {made['steps']}` on a CPU ({made['machine']}, "
-        f"{made['threads']} threads, torch {made['torch']}): {made['steps']:,} steps, {minutes:.0f} minutes of one core, "
-        f"seed {seed}. No GPU was used."
+        f"Made by `python examples/train_shipped_models.py {option} {made['steps']}` on {made['machine']}, torch "
+        f"{made['torch']}: {made['steps']:,} steps, {made['minutes']} minutes of processor time, seed {seed}."
     )

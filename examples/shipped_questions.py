@@ -41,6 +41,7 @@ class Wording:
         is_ending: Which tokens are particles and endings.
         endings: The most frequent of these.
         rarity: How rare each token is.
+        alike: For each token, the one that starts a word with the same letters, or itself.
     """
 
     ends: list[Tokens]
@@ -49,6 +50,7 @@ class Wording:
     is_ending: NDArray[np.bool_]
     endings: NDArray[np.int64]
     rarity: NDArray[np.float32]
+    alike: NDArray[np.int64]
 
 
 def wording(tokenizer: Tokenizer, endings: Sequence[str], rarity: NDArray[np.float32]) -> Wording:
@@ -65,7 +67,12 @@ def wording(tokenizer: Tokenizer, endings: Sequence[str], rarity: NDArray[np.flo
     is_ending = np.zeros(len(names), bool)
     is_ending[numbers] = True
     ends = [f"{line.strip()}?" for line in _ENDS.replace("\n", " ").split("?") if line.strip()]
-    return Wording(encoded(ends), encoded(_ASKED_WITHIN.split()), continues, is_ending, numbers[:60], rarity)
+    alike = np.arange(len(names))
+    for name, number in names.items():
+        bare = name.removeprefix("##")
+        if len(bare) > 1 and bare in names:
+            alike[number] = names[bare]
+    return Wording(encoded(ends), encoded(_ASKED_WITHIN.split()), continues, is_ending, numbers[:60], rarity, alike)
 
 
 def question_from(

@@ -79,12 +79,12 @@ def logits(model: BertForSequenceClassification, shown: Sequence[Example]) -> Te
     parts = np.array_split(order, max(1, len(order) // 16))
     found = torch.cat([_forward(model, [pairs[i] for i in part]) for part in parts])
     places = torch.from_numpy(np.argsort(np.concatenate(parts), kind="stable"))
-    return found[places].view(len(shown), -1)
+    return found[places.to(found.device)].view(len(shown), -1)
 
 
 def _forward(model: BertForSequenceClassification, pairs: Sequence[tuple[Tokens, Tokens]]) -> Tensor:
     """Run BERT; the last layer for [CLS] only, as nothing else of it is read."""
-    ids, segments, mask = _padded(pairs)
+    ids, segments, mask = (part.to(model.device) for part in _padded(pairs))
     encoder = model.bert
     states = encoder.embeddings(input_ids=ids, token_type_ids=segments)
     layers = encoder.encoder.layer
@@ -145,9 +145,9 @@ def train_reranker(
 
     def loss_of(step: int) -> dict[str, float]:
         shown = examples(corpus, wording, recipe, seed=seed, step=step)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast(model.device.type, dtype=torch.bfloat16):
             judged = logits(model, shown)
-        loss = functional.cross_entropy(judged, torch.zeros(len(judged), dtype=torch.long))
+        loss = functional.cross_entropy(judged, torch.zeros(len(judged), dtype=torch.long, device=judged.device))
         loss = loss + recipe.pointwise * functional.binary_cross_entropy_with_logits(judged, _labels(judged))
         loss.backward()  # type: ignore[no-untyped-call]  # not annotated
         return {"loss": loss.item(), "hit@1": _first(judged), "questions": float(len(shown))}
@@ -164,9 +164,9 @@ def train_reranker(
 
 @torch.no_grad()
 def judge(model: BertForSequenceClassification, batches: Sequence[Sequence[Example]]) -> Tensor:
-    """Judge the examples of several steps."""
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        return torch.cat([logits(model, shown) for shown in batches])
+    """Judge the examples of several steps; the result lies in the processor's memory."""
+    with torch.autocast(model.device.type, dtype=torch.bfloat16):
+        return torch.cat([logits(model, shown) for shown in batches]).cpu()
 
 
 def calibration(judged: Tensor) -> tuple[float, float]:
@@ -204,7 +204,7 @@ def write_reranker(
 ) -> None:
     """Write the folder in place of what was there: the weights in float16, to be loaded in float32."""
     half = BertForSequenceClassification(model.config).half()
-    half.load_state_dict(model.state_dict())
+    half.load_state_dict({name: weight.cpu() for name, weight in model.state_dict().items()})
     scale, shift = calibration
     with torch.no_grad():
         half.classifier.weight.copy_(scale * model.classifier.weight)

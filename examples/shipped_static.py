@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import save_file
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
@@ -47,10 +46,11 @@ class StaticRecipe:
     rarity_power: float = 0.7
 
 
-def start(rarity: NDArray[np.float32], recipe: StaticRecipe, seed: int) -> torch.nn.EmbeddingBag:
-    """Make the vectors: random directions, as long as their token is rare."""
+def start(wording: Wording, recipe: StaticRecipe, seed: int) -> torch.nn.EmbeddingBag:
+    """Make the vectors: random directions, as long as their token is rare; the same letters have one direction."""
+    rarity = wording.rarity
     generator = torch.Generator().manual_seed(seed)
-    vectors = torch.randn(len(rarity), recipe.dimension, generator=generator)
+    vectors = torch.randn(len(rarity), recipe.dimension, generator=generator)[torch.from_numpy(wording.alike)]
     lengths = torch.from_numpy(rarity) ** recipe.rarity_power
     vectors *= (lengths / lengths.mean())[:, None]
     return torch.nn.EmbeddingBag.from_pretrained(vectors, freeze=False, mode="mean")
@@ -89,7 +89,8 @@ def vectors_of(bag: torch.nn.EmbeddingBag, texts: Sequence[Tokens]) -> torch.Ten
     """Embed texts at length 1."""
     lengths = torch.tensor([0, *(len(text) for text in texts[:-1])])
     tokens = torch.from_numpy(np.concatenate(texts).astype(np.int64))
-    return functional.normalize(bag(tokens, lengths.cumsum(0)), dim=1)
+    device = bag.weight.device
+    return functional.normalize(bag(tokens.to(device), lengths.cumsum(0).to(device)), dim=1)
 
 
 def train_static(
@@ -102,9 +103,10 @@ def train_static(
     folder: Path,
     resume: bool,
     until: int | None = None,
+    device: str = "cpu",
 ) -> tuple[torch.Tensor, Run]:
     """Train the vectors by the in-batch softmax in both directions."""
-    bag = start(corpus.rarity(), recipe, seed)
+    bag = start(wording, recipe, seed).to(device)
     groups: list[dict[str, object]] = [{"params": [bag.weight], "weight_decay": 0.0}]
     run = Run("ko-static", groups, folder=folder, rate=Rate(recipe.rate, warmup=20, falling=0.6), budget=budget)
     if resume:
@@ -113,7 +115,7 @@ def train_static(
 
     def loss_of(step: int) -> dict[str, float]:
         cosines = _cosines(bag, pairs(corpus, wording, recipe, seed=seed, step=step))
-        labels = torch.arange(len(cosines))
+        labels = torch.arange(len(cosines), device=device)
         loss = functional.cross_entropy(recipe.scale * cosines, labels)
         loss = loss + functional.cross_entropy(recipe.scale * cosines.T, labels)
         loss.backward()  # type: ignore[no-untyped-call]  # not annotated
@@ -124,7 +126,7 @@ def train_static(
             return {"held_out_hit@1": hit(_cosines(bag, measured))}
 
     run.go(loss_of, on_checkpoint=on_checkpoint, every=50, until=until)
-    return bag.weight.detach(), run
+    return bag.weight.detach().cpu(), run
 
 
 def _cosines(bag: torch.nn.EmbeddingBag, batch: tuple[list[Tokens], list[Tokens]]) -> torch.Tensor:
@@ -133,7 +135,7 @@ def _cosines(bag: torch.nn.EmbeddingBag, batch: tuple[list[Tokens], list[Tokens]
 
 def hit(cosines: torch.Tensor) -> float:
     """Give the share of questions whose own passage is the nearest."""
-    return float((cosines.argmax(1) == torch.arange(len(cosines))).float().mean())
+    return float((cosines.argmax(1).cpu() == torch.arange(len(cosines))).float().mean())
 
 
 def write_static(vectors: torch.Tensor, tokenizer: Tokenizer, folder: Path) -> None:

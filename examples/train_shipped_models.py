@@ -1,7 +1,8 @@
 """Train the two small models that ship with the package, from statutes and documentation, and nothing of KorQuAD.
 
     python examples/train_shipped_models.py [--data ../shared/data] [--models llama_index_ko_rerank/models]
-        [--work DIR] [--minutes-static 12] [--minutes-rerank 120] [--resume] [--only static rerank card]
+        [--work DIR] [--minutes-static 12] [--minutes-rerank 120] [--resume] [--device cpu]
+        [--only static rerank card]
 
 A break, Ctrl-C among them, loses the steps since the last checkpoint; `--resume` goes on from there. Minutes are those
 of all cores at work, so that a busy machine trains as long as an idle one, only later. Everything in between is kept in
@@ -58,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--minutes-rerank", type=float, default=120.0)
     parser.add_argument("--steps-static", type=int, help="instead of minutes")
     parser.add_argument("--steps-rerank", type=int, help="instead of minutes")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--only", nargs="+", choices=STAGES, default=STAGES)
     chosen = parser.parse_args(arguments)
@@ -115,8 +117,9 @@ def make_static(prepared: Prepared, chosen: argparse.Namespace) -> None:
         seed=SEED,
         folder=chosen.work,
         resume=chosen.resume,
+        device=chosen.device,
     )
-    note_run(run, chosen.work)
+    note_run(run, chosen.work, chosen.device)
     write_static(vectors, prepared.tokenizer, chosen.models / "ko-static")
 
 
@@ -126,7 +129,7 @@ def make_reranker(prepared: Prepared, chosen: argparse.Namespace) -> None:
     rarity = words.rarity.copy()
     rarity[np.unique(np.concatenate([*words.ends, *words.asked]))] *= 0.2  # what asks is found in no passage
     directions = np.random.default_rng(SEED).standard_normal((len(rarity), 256)).astype(np.float32)
-    model = matcher(directions, rarity, seed=SEED)
+    model = matcher(directions[words.alike], rarity, seed=SEED).to(chosen.device)
     run = train_reranker(
         model,
         prepared.corpus,
@@ -138,7 +141,7 @@ def make_reranker(prepared: Prepared, chosen: argparse.Namespace) -> None:
         folder=chosen.work,
         resume=chosen.resume,
     )
-    note_run(run, chosen.work)
+    note_run(run, chosen.work, chosen.device)
     target = chosen.models / "ko-mini-rerank"
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(chosen.work / "ko-mini-rerank", target)

@@ -134,7 +134,7 @@ class IndexTooNew(StoreError, ValueError):
 
 
 class DiskFull(StoreError, OSError):
-    """There is no room for a change of an index; nothing of the change was kept."""
+    """There is no room for a change of an index, or for a model or checkpoint; nothing of it was kept."""
 
 
 class ModelMismatch(StoreError, ValueError):

@@ -46,8 +46,11 @@ class Look:
 def make_faiss_index(kind: IndexKind, settings: IndexSettings, dimension: int, count: int) -> Any:
     """Make an index without vectors that is meant for so many; it must be trained before any is added."""
     if kind == "flat":
-        codes = faiss.IndexScalarQuantizer(dimension, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
-        return faiss.IndexIDMap(codes)
+        flat = faiss.IndexScalarQuantizer(dimension, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+        # Room for all of them at once: else FAISS moves its codes again and again while they are added.
+        flat.codes.resize(count * flat.code_size)
+        flat.codes.resize(0)
+        return faiss.IndexIDMap(flat)
     if kind == "hnsw":
         eight_bit = faiss.ScalarQuantizer.QT_8bit
         graph = faiss.IndexHNSWSQ(dimension, eight_bit, settings.hnsw_links, faiss.METRIC_INNER_PRODUCT)

@@ -13,8 +13,8 @@ IndexKind = Literal["flat", "hnsw", "ivf", "ivfpq"]
 VectorType = Literal["float32", "float16"]
 VECTOR_TYPES: tuple[VectorType, ...] = get_args(VectorType)
 
-FLAT_UP_TO_NUMBERS = 2**27
-"""How many numbers ``auto`` scans for one query: 134 million, 262,144 vectors of 512 numbers."""
+FLAT_UP_TO_NUMBERS = 2**29
+"""How many numbers ``auto`` scans for one query: 537 million, 1,048,576 vectors of 512 numbers."""
 
 PQ_FROM_VECTORS = 1024
 """Product quantisation learns 256 centroids for each part of a vector; an ``ivfpq`` index of fewer vectors is flat."""

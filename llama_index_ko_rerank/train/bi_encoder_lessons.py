@@ -15,6 +15,7 @@ from sentence_transformers.sentence_transformer.losses import (
     MultipleNegativesRankingLoss,
 )
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+from sentence_transformers.util import cos_sim
 
 from llama_index_ko_rerank.catalog import PoolingMode
 from llama_index_ko_rerank.errors import InvalidSetting, UnsuitableModel, nearest
@@ -29,7 +30,8 @@ from llama_index_ko_rerank.train.probes import CosineProbe, SearchProbe
 from llama_index_ko_rerank.train.recipe import Recipe
 from llama_index_ko_rerank.train.rows import QuestionRows, SentenceRows
 from llama_index_ko_rerank.train.scratch import weigh_by_rarity
-from llama_index_ko_rerank.train.session import Prepared, Session
+from llama_index_ko_rerank.train.session import Session
+from llama_index_ko_rerank.train.teaching import Prepared
 
 
 def check_pooling(pooling: PoolingMode | None) -> None:
@@ -154,7 +156,7 @@ def _loss(base: Base[SentenceTransformer], recipe: Recipe, batch_size: int) -> t
     model = base.model
     loss: torch.nn.Module
     if recipe.loss == "MultipleNegativesRankingLoss":
-        loss = _ranking_loss(model, recipe, batch_size)
+        loss = ranking_loss(model, recipe, batch_size)
     else:
         loss = CoSENTLoss(model) if recipe.loss == "CoSENTLoss" else CosineSimilarityLoss(model)
     if not recipe.matryoshka_dims:
@@ -169,9 +171,17 @@ def _loss(base: Base[SentenceTransformer], recipe: Recipe, batch_size: int) -> t
     return MatryoshkaLoss(model, loss, [dimension, *recipe.matryoshka_dims])
 
 
-def _ranking_loss(model: SentenceTransformer, recipe: Recipe, batch_size: int) -> torch.nn.Module:
+def ranking_loss(model: SentenceTransformer, recipe: Recipe, batch_size: int) -> torch.nn.Module:
     """Cache gradients where the batch is larger than what goes through the model at once."""
     whole = recipe.mini_batch is None or batch_size <= recipe.mini_batch or isinstance(model[0], StaticEmbedding)
+    similarity = _cosines_in_32_bits if recipe.lora is not None else cos_sim
     if whole:
-        return MultipleNegativesRankingLoss(model, scale=recipe.scale)
-    return CachedMultipleNegativesRankingLoss(model, scale=recipe.scale, mini_batch_size=recipe.mini_batch or 1)
+        return MultipleNegativesRankingLoss(model, scale=recipe.scale, similarity_fct=similarity)
+    return CachedMultipleNegativesRankingLoss(
+        model, scale=recipe.scale, similarity_fct=similarity, mini_batch_size=recipe.mini_batch or 1
+    )
+
+
+def _cosines_in_32_bits(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """Compare vectors of a backbone in 16 bits, whose cosines would be too coarse once multiplied by the scale."""
+    return cos_sim(left.float(), right.float())

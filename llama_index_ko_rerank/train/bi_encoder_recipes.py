@@ -91,13 +91,15 @@ STATIC = Recipe(
     data=("retrieval",),
     loss="MultipleNegativesRankingLoss",
     batches="apart",
-    schedule=Schedule(epochs=5, batch_size=512, learning_rate=0.002, warmup_steps=20, weight_decay=0.0, evaluations=5),
-    scratch=Schedule(epochs=10, batch_size=512, learning_rate=0.005, warmup_steps=20, weight_decay=0.0, evaluations=10),
+    schedule=Schedule(epochs=5, batch_size=256, learning_rate=0.002, warmup_steps=10, weight_decay=0.0, evaluations=5),
+    scratch=Schedule(epochs=10, batch_size=256, learning_rate=0.005, warmup_steps=10, weight_decay=0.0, evaluations=10),
     backbone="static",
     options=("matryoshka_dims", "space_loss"),
     patience=3,
 )
 """A vector for each token, from nothing or from another static embedding: minutes on a processor. Texts are tokenised
-once for all epochs."""
+once for all epochs. On held-out articles of KorQuAD `tune`, from nothing: MRR@10 .719 with batches of 256 and .717 with
+512, where a seventh of the rows finds no batch. With the seven training rows that nearly copy a validation row, which
+``book-mrc`` keeps, it would be .737."""
 
 BI_ENCODER_RECIPES = (BOOK_STS, BOOK_MRC, STRONG, STS, E5_MISTRAL, STATIC)

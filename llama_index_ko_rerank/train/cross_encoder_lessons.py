@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -16,7 +15,6 @@ from sentence_transformers.cross_encoder.losses import (
     MarginMSELoss,
 )
 
-from llama_index_ko_rerank.data.irrelevant import irrelevant_contexts
 from llama_index_ko_rerank.embed.loading import load_model
 from llama_index_ko_rerank.embed.model_folder import find_model_folder
 from llama_index_ko_rerank.errors import InvalidSetting
@@ -27,15 +25,15 @@ from llama_index_ko_rerank.train.first_stage_probe import FirstStageProbe
 from llama_index_ko_rerank.train.inference import pair_logits
 from llama_index_ko_rerank.train.loop import Lesson
 from llama_index_ko_rerank.train.mining import HardNegatives, mine_hard_negatives
+from llama_index_ko_rerank.train.pair_rows import labelled_pairs
 from llama_index_ko_rerank.train.plan import plan_run
 from llama_index_ko_rerank.train.preflight import class_sizes, count_cut
 from llama_index_ko_rerank.train.probes import LogitProbe, Probe, RerankProbe
-from llama_index_ko_rerank.train.rows import QuestionRows, Rows, SentenceRows
-from llama_index_ko_rerank.train.session import Prepared, Session
+from llama_index_ko_rerank.train.rows import QuestionRows, SentenceRows
+from llama_index_ko_rerank.train.session import Session
+from llama_index_ko_rerank.train.teaching import Prepared
 
 _BATCH = 32
-
-_log = logging.getLogger(__name__)
 
 
 def prepare_cross_encoder(session: Session) -> Prepared[CrossEncoder]:
@@ -54,7 +52,7 @@ def prepare_cross_encoder(session: Session) -> Prepared[CrossEncoder]:
     names = _class_names(session)
     if recipe.mining is not None and isinstance(training, QuestionRows):
         return _prepare_mined(session, training)
-    first, second, labels = _labelled(training, classes=recipe.learns_classes, seed=session.request.seed)
+    first, second, labels = labelled_pairs(training, classes=recipe.learns_classes, seed=session.request.seed)
     base = _base(session, names)
     loss = CrossEntropyLoss(base.model) if recipe.learns_classes else BinaryCrossEntropyLoss(base.model)
     lesson = Lesson(
@@ -226,29 +224,3 @@ def _distillation(
         plan=plan_run(session.schedule, rows=len(training.pairs), max_steps=session.request.max_steps),
         patience=session.recipe.patience,
     )
-
-
-def _labelled(rows: Rows, *, classes: bool, seed: int) -> tuple[list[str], list[str], list[float] | list[int]]:
-    """Give both sides of each row, and its label: a question with its context (1), then with an irrelevant one (0)."""
-    if not isinstance(rows, QuestionRows):
-        pairs = rows.pairs
-        labels = [int(p.label) for p in pairs] if classes else [float(p.label) for p in pairs]
-        return [p.sentence1 for p in pairs], [p.sentence2 for p in pairs], labels
-    answers = rows.answers()
-    first, second, marks = [], [], []
-    also_right = 0
-    for pair, irrelevant in zip(rows.pairs, irrelevant_contexts(rows.pairs, seed=seed), strict=True):
-        first.append(pair.question)
-        second.append(pair.context)
-        marks.append(1.0)
-        if irrelevant in answers[pair.question]:
-            also_right += 1
-            continue
-        first.append(pair.question)
-        second.append(irrelevant)
-        marks.append(0.0)
-    if also_right:
-        _log.warning(
-            "%d of %d irrelevant contexts answer their question too, and were left out", also_right, len(rows.pairs)
-        )
-    return first, second, marks

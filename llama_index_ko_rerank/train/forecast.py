@@ -17,7 +17,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from llama_index_ko_rerank.embed.loading import no_library_bars
 from llama_index_ko_rerank.train.loop import Lesson, make_trainer
-from llama_index_ko_rerank.train.session import Prepared
+from llama_index_ko_rerank.train.teaching import Prepared
 
 _Model = TypeVar("_Model", SentenceTransformer, CrossEncoder)
 _TIMED_STEPS = 4  # the first of them is not counted

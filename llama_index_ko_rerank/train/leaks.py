@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+
 from llama_index_ko_rerank.data.near_copies import NEAR, near_copies, signatures
 from llama_index_ko_rerank.train.rows import Rows
 

@@ -85,6 +85,9 @@ def add_adapters(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model.add_adapter(config)
+    for weight in model.parameters():
+        if weight.requires_grad:  # steps of 1e-4 would be lost in the 16 bits that a large backbone has
+            weight.data = weight.data.float()
     if base.revision is not None:  # a model of the hub is named as such, and not by its place on this machine
         config.base_model_name_or_path, config.revision = base.name, base.revision
 

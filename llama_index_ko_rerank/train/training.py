@@ -9,7 +9,8 @@ from llama_index_ko_rerank.train.forecast import TrainingForecast, forecast
 from llama_index_ko_rerank.train.recipe import ModelTask
 from llama_index_ko_rerank.train.request import TrainingRequest
 from llama_index_ko_rerank.train.result import TrainingResult
-from llama_index_ko_rerank.train.session import Session, open_session, teach
+from llama_index_ko_rerank.train.session import Session, open_session
+from llama_index_ko_rerank.train.teaching import teach
 
 
 def train_model(

@@ -12,7 +12,10 @@ from llama_index_ko_rerank.train.rows import QuestionRows, read_rows
 
 ROWS = QuestionRows(
     "hand",
-    (TrainingPair("파란 대문집은 어디인가요?", "파란 대문집은 우체국 옆에 있다", ""), TrainingPair("숙소는?", "잠은 객주에서 잔다", "")),
+    (
+        TrainingPair("파란 대문집은 어디인가요?", "파란 대문집은 우체국 옆에 있다", ""),
+        TrainingPair("숙소는?", "잠은 객주에서 잔다", ""),
+    ),
     ("파란 대문집은 우체국 옆에 있다", "파란 대문집 주인은 목수이다", "잠은 객주에서 잔다", "비가 온다"),
 )  # fmt: skip
 

@@ -19,7 +19,7 @@ DATASET = RetrievalDataset(
 class Oracle(BaseRetriever):
     """Finds the passage with the number of the question where `knows` says so, and its neighbour otherwise.
 
-    How far the first stands above the second is `gap` of the number: 1.0 where it knows and 0.1 where not, if not given.
+    How far the first stands above the second is `gap` of the number; if not given, 1.0 where it knows, and else 0.1.
     """
 
     def __init__(self, knows, gap=None) -> None:

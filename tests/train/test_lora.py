@@ -14,6 +14,7 @@ from llama_index_ko_rerank.embed import KoreanEmbedding
 from llama_index_ko_rerank.errors import InvalidSetting, MissingExtra, UnsuitableModel
 from llama_index_ko_rerank.train import RECIPES, adjust_recipe, train_bi_encoder
 from llama_index_ko_rerank.train.bases import bi_encoder_base
+from llama_index_ko_rerank.train.bi_encoder_lessons import ranking_loss
 from llama_index_ko_rerank.train.lora import merge_adapters, prepare_decoder
 
 pytest.importorskip("peft")
@@ -84,6 +85,20 @@ def test_merged_adapters_give_the_same_vectors_and_leave_a_plain_model(prepared)
 
     assert prepared.model.encode(TEXTS) == pytest.approx(before, abs=1e-4)
     assert not any("lora" in name for name, _ in prepared.model.named_parameters())
+
+
+def test_a_backbone_in_16_bits_stays_so_and_its_adapters_learn_in_32(tiny_mistral, notices):
+    base = bi_encoder_base(str(tiny_mistral), texts=(), pooling="lasttoken", device="cpu", seed=1, dtype="bfloat16")
+    model = prepare_decoder(base, RECIPE, seed=1).model
+    loss = ranking_loss(model, RECIPE, 8)
+    features = [model.preprocess([pair[side] for pair in notices.pairs()[:8]]) for side in (0, 1)]
+    value = loss(features, None)
+    value.backward()
+
+    assert value.dtype == torch.float32
+    for name, weight in model.named_parameters():
+        assert weight.dtype == (torch.float32 if "lora_" in name else torch.bfloat16)
+    assert sum(bool(weight.grad.abs().sum() > 0) for name, weight in model.named_parameters() if "lora_B" in name) == 14
 
 
 def test_training_lowers_the_loss_and_the_adapters_reload_with_their_backbone(tiny_mistral, tmp_path):

@@ -10,8 +10,8 @@ from safetensors.numpy import load_file
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import (
     CachedMultipleNegativesRankingLoss,
-    CosineSimilarityLoss,
     CoSENTLoss,
+    CosineSimilarityLoss,
     MatryoshkaLoss,
     MultipleNegativesRankingLoss,
 )
@@ -155,7 +155,7 @@ def test_static_goes_on_from_a_static_model_and_from_no_other(notices, bare_bert
 
 def test_a_judge_without_a_trained_head_is_refused(notices, bare_bert, tmp_path):
     recipe = adjust_recipe(BI["strong"], judge=str(bare_bert))
-    with pytest.raises(UnsuitableModel, match="judge .* is no trained cross-encoder"):
+    with pytest.raises(UnsuitableModel, match=r"judge .* is no trained cross-encoder"):
         train_bi_encoder(notices, tmp_path / "m", recipe=recipe, **QUICK)
 
 

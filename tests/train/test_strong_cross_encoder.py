@@ -166,7 +166,7 @@ def test_distil_without_a_teacher_is_refused(notices, tmp_path):
 
 def test_a_base_with_a_random_head_teaches_nobody(notices, bare_bert, tmp_path):
     recipe = adjust_recipe(CROSS["distil"], teacher=str(bare_bert))
-    with pytest.raises(UnsuitableModel, match="teacher .* is no trained cross-encoder"):
+    with pytest.raises(UnsuitableModel, match=r"teacher .* is no trained cross-encoder"):
         train_cross_encoder(notices, tmp_path / "m", recipe=recipe, **QUICK)
 
 
