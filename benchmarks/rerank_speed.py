@@ -12,7 +12,9 @@ import argparse
 import json
 import multiprocessing
 import os
+import shlex
 import statistics
+import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -57,7 +59,7 @@ def main() -> None:
     arguments = parser.parse_args()
     dataset = load_dataset(f"squad:{DATA / 'korquad/KorQuAD_v1.0_dev.json'}", "test")
     report: Figures = {
-        "command": "make bench-rerank",
+        "command": shlex.join(["python", "benchmarks/rerank_speed.py", *sys.argv[1:]]),
         "versions": installed_versions(),
         "torch_threads": torch.get_num_threads(),
         "capabilities": _processor(),
