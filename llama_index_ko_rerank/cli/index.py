@@ -142,10 +142,12 @@ def _settings(
         return CollectionSettings(embed_model, rerank_model)
     if overwrite:
         return CollectionSettings(embed_model or known.embed_model, rerank_model)
+    is_same = rerank_model in (None, known.rerank_model)
     return replace(
         known,
         embed_model=embed_model or known.embed_model,
         rerank_model=rerank_model or known.rerank_model,
+        blend=known.blend if is_same else 0.0,  # it was fitted for the other cross-encoder
     )
 
 

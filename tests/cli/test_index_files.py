@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 from company_rules import RULES
@@ -182,3 +183,11 @@ def test_what_is_missing_is_said(run, tmp_path, options, said):
     done = run("index", tmp_path / "모음", *options)
     assert isinstance(done.exception, InvalidSetting)
     assert said in str(done.exception)
+
+
+@pytest.mark.parametrize(("named", "blend"), [("other/reranker", 0.0), ("my/reranker", 0.4)])
+def test_a_blend_stays_with_the_cross_encoder_that_it_was_fitted_for(run, files, collection, named, blend):
+    write_settings(collection, replace(read_settings(collection), rerank_model="my/reranker", blend=0.4))
+    done = run("index", collection, "--source", files, "--rerank-model", named)
+    assert done.exit_code == 0, done.output
+    assert (read_settings(collection).rerank_model, read_settings(collection).blend) == (named, blend)
