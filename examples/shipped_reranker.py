@@ -13,12 +13,12 @@ import torch
 from shipped_corpus import TokenCorpus, Tokens, collection
 from shipped_loop import Budget, Rate, Run
 from shipped_questions import Example, Wording, example, question_from, renamed
-from tokenizers import Tokenizer, processors
+from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional
-from transformers import BertForSequenceClassification, PreTrainedTokenizerFast
+from transformers import BertForSequenceClassification
 
-from llama_index_ko_rerank.train.vocabulary import CLS, MASK, PAD, SEP, UNKNOWN
+from llama_index_ko_rerank.train.scratch import pair_tokenizer
 
 _CLS, _SEP, _POSITIONS = 2, 3, 512
 
@@ -214,27 +214,7 @@ def write_reranker(
     settings = json.loads((unfinished / "config.json").read_text(encoding="utf-8"))
     settings["dtype"] = "float32"
     (unfinished / "config.json").write_text(json.dumps(settings, indent=2), encoding="utf-8")
-    pair_tokenizer(tokenizer).save_pretrained(unfinished)
+    pair_tokenizer(tokenizer, _POSITIONS).save_pretrained(unfinished)
     if folder.exists():
         shutil.rmtree(folder)
     unfinished.rename(folder)
-
-
-def pair_tokenizer(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
-    """Wrap the tokenizer so that it puts question and passage together."""
-    paired = Tokenizer.from_str(tokenizer.to_str())
-    paired.post_processor = processors.TemplateProcessing(
-        single=f"{CLS}:0 $A:0 {SEP}:0",
-        pair=f"{CLS}:0 $A:0 {SEP}:0 $B:1 {SEP}:1",
-        special_tokens=[(CLS, _CLS), (SEP, _SEP)],
-    )
-    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]  # not annotated
-        tokenizer_object=paired,
-        unk_token=UNKNOWN,
-        pad_token=PAD,
-        cls_token=CLS,
-        sep_token=SEP,
-        mask_token=MASK,
-        model_max_length=_POSITIONS,
-        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
-    )

@@ -118,13 +118,6 @@ class TableView:
             while batch := cursor.fetchmany(_BATCH):
                 yield self._vectors(batch)
 
-    def vectors_after(self, row_id: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Read the vectors of all rows past a row id at once, as `vector_blocks`."""
-        blocks = list(self.vector_blocks(row_id))
-        if not blocks:
-            return np.empty(0, np.int64), np.empty((0, self.manifest.dimension or 0), np.float32)
-        return np.concatenate([ids for ids, _ in blocks]), np.concatenate([vectors for _, vectors in blocks])
-
     def vectors_of(self, row_ids: NDArray[np.int64]) -> NDArray[np.float32]:
         """Read the vectors of some rows, in the order asked for, shape (row ids, dimension).
 

@@ -164,11 +164,6 @@ class Recipe:
     patience: int | None = None
 
     @property
-    def distinct_in_batch(self) -> bool:
-        """Whether some texts may not stand in one batch."""
-        return self.batches != "shuffled"
-
-    @property
     def learns_classes(self) -> bool:
         """Whether labels are the numbers of classes, and not similarities."""
         return self.loss == "CrossEntropyLoss"

@@ -133,7 +133,7 @@ def small_cross_encoder(
     after four epochs. With the identities alone .35 and .68; with BERT's own start, on 500 questions,
     .33 and after two epochs .35.
     """
-    tokenizer = _pair_tokenizer(texts, settings.positions)
+    tokenizer = pair_tokenizer(learn_vocabulary(texts), settings.positions)
     config = BertConfig(
         vocab_size=len(tokenizer),
         hidden_size=settings.hidden,
@@ -185,17 +185,23 @@ def _start(model: BertForSequenceClassification, settings: SmallBertSettings, ge
         weights[name].normal_(0.0, settings.noise_std, generator=generator).add_(matrix)
 
 
-def _pair_tokenizer(texts: Sequence[str], positions: int) -> PreTrainedTokenizerFast:
-    tokenizer = learn_vocabulary(texts)
-    cls, sep = tokenizer.token_to_id(CLS), tokenizer.token_to_id(SEP)
-    tokenizer.post_processor = processors.TemplateProcessing(
+def pair_tokenizer(tokenizer: Tokenizer, positions: int) -> PreTrainedTokenizerFast:
+    """Wrap a learnt vocabulary so that it puts question and passage together, as BERT reads them.
+
+    Args:
+        tokenizer: As `learn_vocabulary` makes it; it is not changed.
+        positions: The longest input in tokens.
+    """
+    paired = Tokenizer.from_str(tokenizer.to_str())
+    cls, sep = paired.token_to_id(CLS), paired.token_to_id(SEP)
+    paired.post_processor = processors.TemplateProcessing(
         single=f"{CLS}:0 $A:0 {SEP}:0",
         pair=f"{CLS}:0 $A:0 {SEP}:0 $B:1 {SEP}:1",
         special_tokens=[(CLS, cls), (SEP, sep)],
     )
     # Not BertTokenizerFast: it builds a tokenizer of its own around the vocabulary, with another normaliser.
     return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]  # not annotated
-        tokenizer_object=tokenizer,
+        tokenizer_object=paired,
         unk_token=UNKNOWN,
         pad_token=PAD,
         cls_token=CLS,

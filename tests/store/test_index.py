@@ -194,7 +194,7 @@ def test_embeddings_that_nodes_carry_are_used(folder, embed_model):
     index = build_index([TextNode(id_="n1", text="글", embedding=vector)], folder, embed_model=embed_model)
     result = index.vector_store.client
     with result.read() as view:
-        assert view.vectors_after(0)[1][0].tolist() == vector
+        assert next(view.vector_blocks(0))[1][0].tolist() == vector
     index.vector_store.close()
 
 

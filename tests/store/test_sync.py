@@ -77,9 +77,9 @@ def contents(folder):
     index = IndexFolder(Path(folder), mode="open", embedding_identity=None)
     with index.read() as view:
         rows = list(view.all_rows())
-        ids, vectors = view.vectors_after(0)
+        vectors = [vector for _, block in view.vector_blocks(0) for vector in block]
     index.close()
-    assert len(ids) == len(rows)
+    assert len(vectors) == len(rows)
     return {row.node_id: (row, vector.tolist()) for row, vector in zip(rows, vectors, strict=True)}
 
 

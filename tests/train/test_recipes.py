@@ -37,6 +37,6 @@ def test_the_book_s_figures_are_in_its_recipes():
     rerank = RECIPES["cross-encoder"]["book-rerank"]
 
     assert (sts.loss, sts.schedule.epochs, sts.schedule.batch_size) == ("CosineSimilarityLoss", 4, 16)
-    assert (mrc.loss, mrc.schedule.epochs, mrc.distinct_in_batch) == ("MultipleNegativesRankingLoss", 1, True)
+    assert (mrc.loss, mrc.schedule.epochs, mrc.batches) == ("MultipleNegativesRankingLoss", 1, "no-duplicates")
     assert (rerank.loss, rerank.schedule.epochs, rerank.schedule.batch_size) == ("BinaryCrossEntropyLoss", 1, 16)
     assert {recipe.schedule.warmup_steps for recipe in (sts, mrc, rerank)} == {100}
