@@ -3,7 +3,14 @@ import re
 
 import pytest
 
-from llama_index_ko_rerank.catalog import UNKNOWN_LICENCE, CatalogModel, find_model, list_models
+from llama_index_ko_rerank.catalog import (
+    DEFAULT_EMBEDDING,
+    DEFAULT_RERANKER,
+    UNKNOWN_LICENCE,
+    CatalogModel,
+    find_model,
+    list_models,
+)
 from llama_index_ko_rerank.errors import InvalidSetting
 
 WANTED_EMBEDDINGS = {
@@ -47,7 +54,7 @@ def test_every_name_and_alias_means_one_model():
 
 def test_an_alias_is_no_path_and_a_name_has_an_owner():
     for model in list_models():
-        assert re.fullmatch(r"[\w.-]+/[\w.-]+", model.name)
+        assert re.fullmatch(r"[\w.-]+" if model.in_wheel else r"[\w.-]+/[\w.-]+", model.name)
         assert all("/" not in alias for alias in model.aliases)
 
 
@@ -94,6 +101,15 @@ def test_embeddings_have_a_dimension_and_a_pooling_and_rerankers_have_none():
 
 def test_only_the_bases_are_untrained():
     assert {model.name for model in list_models() if not model.trained} == {"klue/roberta-base", "klue/roberta-small"}
+
+
+def test_the_models_in_the_wheel_lie_beside_the_code_and_are_the_defaults():
+    shipped = [model for model in list_models() if model.folder is not None]
+    assert [model.name for model in shipped] == [DEFAULT_EMBEDDING, DEFAULT_RERANKER]
+    for model in shipped:
+        assert {"model.safetensors", "README.md", "tokenizer.json"} <= {file.name for file in model.folder.iterdir()}
+    weights = sum(file.stat().st_size for model in shipped for file in model.folder.iterdir())
+    assert weights <= 32 * 1024 * 1024
 
 
 def test_a_revision_is_a_full_commit_hash_or_unknown():

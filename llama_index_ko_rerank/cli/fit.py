@@ -23,7 +23,9 @@ def fit(
     data: Annotated[str, typer.Option(help=f"Questions with their passages, 100 or more: {DATA}.")],
     out: Annotated[Path, typer.Option(help="The folder of the collection; it is made where there is none.")],
     split: Annotated[str | None, typer.Option(help="The split whose questions are fitted on.")] = None,
-    embed_model: Annotated[str | None, typer.Option(help="The embedding model of a collection to be made.")] = None,
+    embed_model: Annotated[
+        str | None, typer.Option(help="The embedding model of a collection to be made; ko-static where not given.")
+    ] = None,
     rerank_model: Annotated[
         str | None, typer.Option(help="A cross-encoder to try; the collection's where not given.")
     ] = None,
@@ -82,8 +84,5 @@ def fit(
 
 def _make_collection(data: str, out: Path, embed_model: str | None) -> None:
     from llama_index_ko_rerank.cli.index import index
-    from llama_index_ko_rerank.errors import InvalidSetting
 
-    if embed_model is None:
-        raise InvalidSetting(f"{str(out)!r} holds no collection yet; name the --embed-model that it is made with")
     index(out, embed_model, source=None, data=data)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from llama_index_ko_rerank.catalog import DEFAULT_EMBEDDING
 from llama_index_ko_rerank.cli.index_report import reading, show_plan, show_report
 from llama_index_ko_rerank.cli.screen import configure, output, progress
 from llama_index_ko_rerank.cli.train import DATA
@@ -24,7 +25,9 @@ def index(
     folder: Annotated[Path, typer.Argument(help="The folder of the collection.")],
     embed_model: Annotated[
         str | None,
-        typer.Option(help="A catalog name, a hub name, or a model's folder; a collection that is there knows its own."),
+        typer.Option(
+            help="A catalog name, a hub name, or a model's folder; by default that of the collection, or ko-static."
+        ),
     ] = None,
     source: Annotated[
         list[Path] | None,
@@ -115,8 +118,7 @@ def _index_dataset(
     from llama_index_ko_rerank.data import dataset_nodes, load_dataset
     from llama_index_ko_rerank.store import DurableFaissVectorStore, build_index
 
-    if embed_model is None:
-        raise InvalidSetting("name the embedding model with --embed-model")
+    embed_model = embed_model or DEFAULT_EMBEDDING
     nodes = dataset_nodes(load_dataset(data))
     place = index_folder(folder)
     build_index(nodes, place, embed_model=_load(embed_model), overwrite=overwrite, show_progress=output.is_terminal)
@@ -135,11 +137,7 @@ def _settings(
     try:
         known = read_settings(folder)
     except IndexNotFound:
-        if embed_model is None:
-            raise InvalidSetting(
-                f"there is no collection in {str(folder)!r} yet; name its embedding model with --embed-model"
-            ) from None
-        return CollectionSettings(embed_model, rerank_model)
+        return CollectionSettings(embed_model or DEFAULT_EMBEDDING, rerank_model)
     if overwrite:
         return CollectionSettings(embed_model or known.embed_model, rerank_model)
     is_same = rerank_model in (None, known.rerank_model)

@@ -34,7 +34,8 @@ def _list() -> None:
     for kind in ("embedding", "rerank"):
         output.print(f"[bold underline]{kind} models[/]\n")
         for model in list_models(kind):
-            facts = [f"{model.parameters} M parameters", f"{model.max_tokens} tokens", model.licence]
+            length = f"{model.max_tokens} tokens" if model.max_tokens else "any length"
+            facts = ["in the wheel"] * model.in_wheel + [f"{model.parameters} M parameters", length, model.licence]
             output.print(model.name, style="bold", highlight=False, soft_wrap=True)
             output.print(f"  {' · '.join(facts)}", style="dim", highlight=False, soft_wrap=True)
             output.print(f"  {model.when_to_choose}\n", highlight=False, markup=False)

@@ -16,7 +16,7 @@ from llama_index.core.bridge.pydantic import Field, PrivateAttr
 from llama_index.core.schema import ImageType
 from llama_index.core.utils import infer_torch_device
 
-from llama_index_ko_rerank.catalog import PoolingMode
+from llama_index_ko_rerank.catalog import DEFAULT_EMBEDDING, PoolingMode
 from llama_index_ko_rerank.embed.encoder import Encoder
 from llama_index_ko_rerank.embed.identity import FileState, Identity, fingerprint, model_files
 from llama_index_ko_rerank.embed.model_folder import find_model_folder
@@ -44,7 +44,8 @@ class KoreanEmbedding(HuggingFaceEmbedding):
     event loop free. An ``embeddings_cache`` keeps passages only, never questions, since the two have different vectors.
 
     Args:
-        model_name: A catalog name or alias, a hub name (``owner/name``), or a folder. A folder of that name wins.
+        model_name: A catalog name or alias, a hub name (``owner/name``), or a folder. A folder of that name wins. Where
+            nothing is named, ``ko-static``, which is in the wheel and needs no network.
         query_instruction: Put before each question; where None what the catalog or the model says, where empty nothing.
         text_instruction: Put before each passage; likewise.
         pooling: ``cls``, ``mean``, ``max`` or ``lasttoken``. None is what the model says, and for a bare transformers
@@ -93,7 +94,7 @@ class KoreanEmbedding(HuggingFaceEmbedding):
 
     def __init__(
         self,
-        model_name: str | Path,
+        model_name: str | Path = DEFAULT_EMBEDDING,
         *,
         query_instruction: str | None = None,
         text_instruction: str | None = None,

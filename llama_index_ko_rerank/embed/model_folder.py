@@ -61,7 +61,7 @@ def find_model_folder(
         trust_remote_code: Download the repository's Python files too.
 
     Raises:
-        InvalidSetting: The name is empty, or a revision was asked of a folder.
+        InvalidSetting: The name is empty, or a revision was asked of a folder or of a model in the wheel.
         ModelNotFound: There is no such folder or catalog name, and the hub does not have it or is out of reach.
         UnsuitableModel: It is there and is no embedding model that can be loaded safely.
     """
@@ -80,6 +80,10 @@ def find_model_folder(
             f"{catalog.name} is a reranker and makes no vectors; give it to CrossEncoderNodePostprocessor, "
             "and take an embedding model here"
         )
+    if catalog is not None and catalog.folder is not None:
+        if revision is not None:
+            raise InvalidSetting(f"revision={revision!r} says nothing about {catalog.name!r}, which is in the wheel")
+        return replace(_read_folder(catalog.folder, name=catalog.name), catalog=catalog, is_local=False)
     hub_name = catalog.name if catalog else model_name
     if not _HUB_NAME.fullmatch(hub_name):
         raise ModelNotFound(f"no folder and no catalog model {model_name!r}; {_hint(model_name)}")
@@ -100,7 +104,7 @@ def find_model_folder(
 
 def _hint(model_name: str) -> str:
     names = [model.name for model in list_models("embedding")]
-    aliases = [alias for model in list_models("embedding") for alias in model.aliases]
+    aliases = [alias for model in list_models("embedding") for alias in (*model.aliases, model.name)]
     return nearest(model_name, names if "/" in model_name else aliases)
 
 

@@ -70,7 +70,7 @@ def _positions(model: CrossEncoder) -> int | None:
 
 def _load(settings: ScorerSettings) -> CrossEncoder:
     known = find_model(settings.model)
-    name = known.name if known else settings.model
+    name = str(known.folder or known.name) if known else settings.model
     source: dict[str, Any] = {
         "revision": known.revision if known else None,
         "trust_remote_code": settings.trust_remote_code,

@@ -12,6 +12,7 @@ from llama_index.core.bridge.pydantic import Field, PrivateAttr, ValidationError
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 
+from llama_index_ko_rerank.catalog import DEFAULT_RERANKER
 from llama_index_ko_rerank.errors import InvalidSetting
 from llama_index_ko_rerank.rerank.candidates import Activation, Candidates
 from llama_index_ko_rerank.rerank.events import announced
@@ -75,7 +76,10 @@ class CrossEncoderNodePostprocessor(BaseNodePostprocessor):
         InvalidText: The question or a node's text holds lone surrogates; on use.
     """
 
-    model: str = Field(description="A catalog name, a hub name, or the folder of a cross-encoder.")
+    model: str = Field(
+        default=DEFAULT_RERANKER,
+        description="A catalog name, a hub name, or the folder of a cross-encoder; by default the one in the wheel.",
+    )
     top_n: int = Field(default=5, description="How many nodes to return at most, 1 or more.")
     device: str | None = Field(default=None, description="Where the model runs; torch's choice where None.")
     dtype: ScorerDtype = Field(
@@ -116,7 +120,7 @@ class CrossEncoderNodePostprocessor(BaseNodePostprocessor):
     _scorer: CrossEncoderScorer = PrivateAttr()
     _notices: Notices = PrivateAttr()
 
-    def __init__(self, model: str, **settings: Any) -> None:
+    def __init__(self, model: str = DEFAULT_RERANKER, **settings: Any) -> None:
         check_fields(type(self), settings, at_least_one=("top_n",))
         try:
             super().__init__(**{"model": str(model), **settings})

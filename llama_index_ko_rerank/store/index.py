@@ -13,7 +13,7 @@ from llama_index.core.indices.utils import embed_nodes
 from llama_index.core.schema import BaseNode, Document, MetadataMode
 from llama_index.core.utils import get_tqdm_iterable
 
-from llama_index_ko_rerank.embed import embedding_identity
+from llama_index_ko_rerank.embed import KoreanEmbedding, embedding_identity
 from llama_index_ko_rerank.errors import DamagedIndex, EmptyCorpus, IndexExists, IndexNotFound
 from llama_index_ko_rerank.store.connections import NODES_FILE
 from llama_index_ko_rerank.store.document_hashes import StoredDocumentHashes
@@ -32,7 +32,7 @@ def build_index(
     documents_or_nodes: Sequence[Document | BaseNode],
     path: str | Path,
     *,
-    embed_model: BaseEmbedding,
+    embed_model: BaseEmbedding | None = None,
     chunk_tokens: int | None = None,
     overwrite: bool = False,
     show_progress: bool = False,
@@ -49,7 +49,8 @@ def build_index(
         documents_or_nodes: Documents are split (see `make_splitter`); nodes are kept as they are, with their
             embeddings where they have any.
         path: The folder; it and its parents are made where they are missing.
-        embed_model: Its identity is recorded, and every later opening must bring the same model.
+        embed_model: Its identity is recorded, and every later opening must bring the same model; `KoreanEmbedding()`,
+            which is in the wheel, where None. ``Settings.embed_model`` is never used.
         chunk_tokens: The most tokens of a chunk; 256 or the model's limit where None.
         overwrite: Replace an index that is there, or one that is damaged.
         show_progress: Show LlamaIndex's progress bars.
@@ -70,6 +71,7 @@ def build_index(
         IndexReadOnly, DiskFull: The folder cannot be written.
     """
     check_vector_type(vector_dtype)
+    embed_model = embed_model or KoreanEmbedding()
     asked = IndexSettings() if index_settings is None else IndexSettings.of(index_settings)
     splitter = make_splitter(embed_model, chunk_tokens=chunk_tokens)
     folder = Path(path).expanduser().absolute()
@@ -95,13 +97,13 @@ def build_index(
 
 
 def open_index(
-    path: str | Path, *, embed_model: BaseEmbedding, index_settings: IndexSettings | None = None
+    path: str | Path, *, embed_model: BaseEmbedding | None = None, index_settings: IndexSettings | None = None
 ) -> VectorStoreIndex:
     """Open the index in a folder; documents inserted later are split as those that it was built from.
 
     Args:
         path: The folder.
-        embed_model: The model that it was built with.
+        embed_model: The model that it was built with; `KoreanEmbedding()` where None.
         index_settings: Another FAISS index is made from now on; the recorded one where None.
 
     Raises:
@@ -111,6 +113,7 @@ def open_index(
         IndexTooNew: It was made by a newer release.
         IndexReadOnly: An earlier release made it, or other settings are given, and the folder cannot be written.
     """
+    embed_model = embed_model or KoreanEmbedding()
     identity = embedding_identity(embed_model)
     store = DurableFaissVectorStore(path, embedding_identity=identity, create=False, index_settings=index_settings)
     splitter = make_splitter(embed_model, chunk_tokens=store.settings.get("chunk_tokens"))

@@ -117,7 +117,7 @@ def cross_encoder_base(
     model = _load_cross_encoder(found, device=device, seed=seed, num_labels=num_labels)
     _check_pad_token(base, model)
     known = found.catalog
-    model.max_seq_length = min(_longest_input(model), known.max_tokens if known else LONGEST_PAIR, LONGEST_PAIR)
+    model.max_seq_length = min(_longest_input(model), (known and known.max_tokens) or LONGEST_PAIR, LONGEST_PAIR)
     _name_classes(model, class_names)
     return Base(base if found.is_local else found.name, found.revision, model, max_tokens=model.max_seq_length)
 
@@ -153,6 +153,8 @@ class _Found(NamedTuple):
 def _find_cross_encoder(base: str) -> _Found:
     is_local = Path(base).expanduser().is_dir()
     known = None if is_local else find_model(base)
+    if known and known.folder:
+        return _Found(str(known.folder), None, True, known)
     name = known.name if known else str(Path(base).expanduser()) if is_local else base
     return _Found(name, known.revision if known else None, is_local, known)
 

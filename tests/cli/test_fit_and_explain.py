@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from llama_index_ko_rerank.cli import app
 from llama_index_ko_rerank.data import load_dataset
-from llama_index_ko_rerank.errors import EmptyCorpus, InvalidSetting
+from llama_index_ko_rerank.errors import EmptyCorpus
 from llama_index_ko_rerank.train.scratch import SmallBertSettings, small_cross_encoder
 
 
@@ -56,10 +56,11 @@ def test_fit_tries_a_cross_encoder_and_says_what_became_of_it(invoke, static_mod
         assert settings["blend"] == 0
 
 
-def test_fit_without_a_collection_asks_for_the_model(invoke, tmp_path):
-    done = invoke("fit", "--data", "sample", "--split", "train", "--out", tmp_path / "none")
-    assert isinstance(done.exception, InvalidSetting)
-    assert "--embed-model" in str(done.exception)
+def test_fit_without_a_collection_makes_one_with_the_embedding_in_the_wheel(invoke, tmp_path):
+    done = invoke("fit", "--data", "sample", "--split", "train", "--out", tmp_path / "new")
+    assert done.exit_code == 0, done.output
+    settings = json.loads((tmp_path / "new" / "ko-rerank.json").read_text(encoding="utf-8"))
+    assert settings["embed_model"] == "ko-static"
 
 
 def test_fit_refuses_too_few_questions(invoke, pairs_file, static_model, tmp_path):

@@ -173,8 +173,7 @@ def test_files_are_added_to_a_collection_of_a_data_set(run, pairs_file, files, s
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--source", "."), "--embed-model"),
-        (("--data", "sample"), "--embed-model"),
+        ((), "--source"),
         (("--data", "sample", "--embed-model", "m", "--prune"), "--source"),
         (("--data", "sample", "--embed-model", "m", "--dry-run"), "--source"),
     ],
@@ -183,6 +182,12 @@ def test_what_is_missing_is_said(run, tmp_path, options, said):
     done = run("index", tmp_path / "모음", *options)
     assert isinstance(done.exception, InvalidSetting)
     assert said in str(done.exception)
+
+
+def test_without_a_model_named_the_embedding_in_the_wheel_is_taken(run, files, tmp_path):
+    done = run("index", tmp_path / "모음", "--source", files)
+    assert done.exit_code == 0, done.output
+    assert read_settings(tmp_path / "모음").embed_model == "ko-static"
 
 
 @pytest.mark.parametrize(("named", "blend"), [("other/reranker", 0.0), ("my/reranker", 0.4)])
