@@ -1,9 +1,12 @@
 """How fast cross-encoders rerank, beside LlamaIndex's own SentenceTransformerRerank, in one interleaved run.
 
-    python benchmarks/rerank_speed.py [--questions N] [--shapes 6x768 6x384] [--trained FOLDER] [--json PATH]
+    python benchmarks/rerank_speed.py [--questions N] [--shapes 6x768 6x384] [--trained FOLDER] [--widened FOLDER]
+        [--json PATH]
 
 Needs the data folder (`KO_RERANK_DATA`, or `../shared/data` beside the repository) for KorQuAD's paragraphs. The
 models have random weights, since speed does not depend on them; ``--trained`` adds what does: whether the orders agree.
+``--widened`` takes a trained BERT of 3 x 256 in the shape 6 x 768 (`rerank_widened.py`): what ``screen`` saves depends on
+how far apart logits lie, and those of random weights lie together.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import shlex
 import statistics
 import sys
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,6 +28,7 @@ import torch
 from rerank_measures import agreement, concurrent, matrix_product_rates, race, ratio
 from rerank_systems import BFLOAT16, FLOAT32, OURS, RERANKERS, SCREEN, STOCK, Ours, footprint, load, unavailable
 from rerank_tables import table
+from rerank_widened import write_widened
 from rerank_workloads import (
     CANDIDATES,
     SHAPES,
@@ -46,6 +51,7 @@ WARM_UPS = 6
 """Questions before the clock: the screen learns its margin from the first 120 pairs."""
 CONCURRENT = 8
 TRAINED_QUESTIONS = 200
+WIDENED_QUESTIONS = 60
 Figures = dict[str, Any]
 
 
@@ -55,6 +61,7 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=20, help="questions a workload")
     parser.add_argument("--shapes", nargs="+", default=list(SHAPES), choices=list(SHAPES))
     parser.add_argument("--trained", type=Path, default=None, help="the folder of a trained cross-encoder")
+    parser.add_argument("--widened", type=Path, default=None, help="the folder of a trained BERT of 3 x 256")
     parser.add_argument("--json", type=Path, default=Path("benchmarks/rerank/speed.json"))
     arguments = parser.parse_args()
     dataset = load_dataset(f"squad:{DATA / 'korquad/KorQuAD_v1.0_dev.json'}", "test")
@@ -72,7 +79,12 @@ def main() -> None:
             model = write_model(SHAPES[name], texts, Path(folder) / name)
             report["shapes"][name] = measure_shape(name, str(model), dataset, arguments.questions)
     if arguments.trained:
-        report["trained"] = measure_trained(str(arguments.trained), dataset)
+        report["trained"] = measure_trained(str(arguments.trained), found(dataset, TRAINED_QUESTIONS), OURS)
+    if arguments.widened:
+        asks = found(dataset, WIDENED_QUESTIONS)
+        with tempfile.TemporaryDirectory() as folder:
+            large = write_widened(arguments.widened, asks[:WARM_UPS], Path(folder) / f"{arguments.widened.name}-6x768")
+            report["widened"] = measure_trained(str(large), asks, (STOCK, *OURS))
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
     arguments.json.write_text(json.dumps(report, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     print(table(report))
@@ -120,26 +132,28 @@ def measure_shape(name: str, folder: str, dataset: RetrievalDataset, questions: 
     return figures
 
 
-def measure_trained(folder: str, dataset: RetrievalDataset) -> Figures:
-    """Compare the orders of float32, bfloat16 and the screen on trained weights, over what the lexical views find."""
+def found(dataset: RetrievalDataset, count: int) -> list[Ask]:
+    """Take questions evenly, each with what the lexical views find; some more than asked for, to warm up."""
     retriever = KoreanBM25Retriever.from_nodes(dataset_nodes(dataset), similarity_top_k=CANDIDATES)
-    questions = dataset.questions[:: max(1, len(dataset.questions) // (TRAINED_QUESTIONS + WARM_UPS))]
-    asks = []
-    for question in questions[: TRAINED_QUESTIONS + WARM_UPS]:
-        asks.append(Ask(question.text, tuple(node.text for node in retriever.retrieve(question.text))))
-    systems = {name: load(name, folder) for name in OURS}
+    questions = dataset.questions[:: max(1, len(dataset.questions) // (count + WARM_UPS))][: count + WARM_UPS]
+    return [Ask(one.text, tuple(hit.node.text for hit in retriever.retrieve(one.text))) for one in questions]
+
+
+def measure_trained(folder: str, asks: list[Ask], names: Sequence[str]) -> Figures:
+    """Compare the orders and times of float32 and of others on trained weights."""
+    systems = {name: load(name, folder) for name in names}
     for ask in asks[:WARM_UPS]:
         for system in systems.values():
             system.rank(ask)
     laps = race(systems, asks[WARM_UPS:])
+    others = [name for name in names if name != FLOAT32]
     return {
         "model": Path(folder).name,
         "questions": len(asks) - WARM_UPS,
         "systems": {system: lap.figures() for system, lap in laps.items()},
-        "times_float32": {system: ratio(laps[FLOAT32], laps[system]) for system in (BFLOAT16, SCREEN)},
-        "agreement": {
-            system: agreement(laps[FLOAT32].rankings, laps[system].rankings) for system in (BFLOAT16, SCREEN)
-        },
+        "times_float32": {system: ratio(laps[FLOAT32], laps[system]) for system in others},
+        "times_stock": {system: ratio(laps[STOCK], laps[system]) for system in names if STOCK in laps},
+        "agreement": {system: agreement(laps[FLOAT32].rankings, laps[system].rankings) for system in others},
     }
 
 
