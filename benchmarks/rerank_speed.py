@@ -5,8 +5,8 @@
 
 Needs the data folder (`KO_RERANK_DATA`, or `../shared/data` beside the repository) for KorQuAD's paragraphs. The
 models have random weights, since speed does not depend on them; ``--trained`` adds what does: whether the orders agree.
-``--widened`` takes a trained BERT of 3 x 256 in the shape 6 x 768 (`rerank_widened.py`): what ``screen`` saves depends on
-how far apart logits lie, and those of random weights lie together.
+``--widened`` takes a trained BERT of 3 x 256 in the shape 6 x 768 (`rerank_widened.py`): what ``screen`` saves depends
+on how far apart logits lie, and those of random weights lie together.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """A trained cross-encoder in a larger shape, since random weights say nothing of how far apart logits lie.
 
-The hidden vector stands three times, each layer norm sees the same numbers as before, and every weight is split at random
-among its copies, so that the sums have all their terms. Between the layers stand as many that add nothing, whose norms are
-fitted to pass on what comes in. So the large model orders passages nearly as the small one does, and costs what its shape
-costs.
+The hidden vector stands three times, each layer norm sees the same numbers as before, and every weight is split at
+random among its copies, so that the sums have all their terms. Between the layers stand as many that add nothing, whose
+norms are fitted to pass on what comes in. So the large model orders passages nearly as the small one does, and costs
+what its shape costs.
 """
 
 from __future__ import annotations
