@@ -1,0 +1,127 @@
+"""The documents that a search is adapted to: read once, then cut into passages as the index will cut them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from llama_index.core.base.embeddings.base import BaseEmbedding
+from llama_index.core.schema import MetadataMode, TextNode
+
+from llama_index_ko_rerank.adapt.state import digest
+from llama_index_ko_rerank.data.dataset import Passage, RetrievalDataset
+from llama_index_ko_rerank.data.documents import DocumentText, Refusal, read_document, read_payload
+from llama_index_ko_rerank.data.nodes import dataset_nodes
+from llama_index_ko_rerank.errors import EmptyCorpus, UnreadableDocument
+from llama_index_ko_rerank.store.sync_chunks import Chunker
+from llama_index_ko_rerank.store.sync_plan import PlannedFile, SyncPlan
+from llama_index_ko_rerank.store.sync_records import SourceRecord
+
+FEWEST_PASSAGES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What is adapted to: files, or the passages of a data set.
+
+    Attributes:
+        files: Each file that could be read, with its text.
+        refused: What could not be read, and why.
+        dataset: The data set, where there are no files; its questions are never read.
+    """
+
+    files: tuple[tuple[PlannedFile, DocumentText], ...] = ()
+    refused: tuple[Refusal, ...] = ()
+    dataset: RetrievalDataset | None = None
+
+    @property
+    def digest(self) -> str:
+        """A digest of all texts and of what they are called."""
+        if self.dataset is not None:
+            return digest([[p.id, p.title, p.text] for p in self.dataset.passages])
+        return digest([[planned.document_id, asdict(text)] for planned, text in self.files])
+
+    @property
+    def texts(self) -> list[str]:
+        """Every text, before it is cut into passages."""
+        if self.dataset is not None:
+            return [passage.text for passage in self.dataset.passages]
+        return [section.text for _, text in self.files for section in text.sections]
+
+    def nodes(self, embed_model: BaseEmbedding) -> list[TextNode]:
+        """Cut the documents into the nodes that an index made with this model has."""
+        if self.dataset is not None:
+            return dataset_nodes(self.dataset)
+        chunker = Chunker(embed_model, chunk_tokens=None)
+        nodes: list[TextNode] = []
+        for planned, text in self.files:
+            recipe = chunker.recipe(planned.kind, planned.file)
+            record = SourceRecord(planned.document_id, "", recipe, chunker.content_sha256(recipe, text), chunks=0)
+            nodes += chunker.chunked(planned.file, text, record).nodes
+        return nodes
+
+
+def read_files(plan: SyncPlan) -> Sources:
+    """Read the files of a plan.
+
+    Raises:
+        EmptyCorpus: None of them can be read.
+    """
+    files, refused = [], list(plan.refused)
+    for planned in plan.to_read:
+        try:
+            payload = read_payload(planned.file.path, max_bytes=plan.max_bytes)
+            files.append((planned, read_document(planned.kind, payload)))
+        except UnreadableDocument as problem:
+            refused.append(Refusal(planned.file.path, str(problem)))
+    if not files:
+        reasons = "; ".join(f"{Path(each.path).name} {each.reason}" for each in refused[:3])
+        raise EmptyCorpus(f"none of the {len(refused)} files can be read: {reasons}")
+    return Sources(tuple(files), tuple(refused))
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """The passages of a collection.
+
+    Attributes:
+        nodes: As they are indexed.
+        passages: As an embedding reads them, headings in front, one for each node and with its id.
+        documents: The document of each.
+    """
+
+    nodes: tuple[TextNode, ...]
+    passages: tuple[Passage, ...]
+    documents: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """A digest of all passages."""
+        return digest([[p.id, p.title, p.text] for p in self.passages])
+
+
+def collect(nodes: Sequence[TextNode]) -> Collected:
+    """Take nodes as passages.
+
+    Raises:
+        EmptyCorpus: There are fewer than ten different texts, or fewer than three documents.
+    """
+    passages = tuple(
+        Passage(node.node_id, node.get_content(MetadataMode.EMBED), str(node.metadata.get("title", "")))
+        for node in nodes
+    )
+    documents = tuple(node.ref_doc_id or node.metadata.get("title") or node.node_id for node in nodes)
+    distinct = len({hashlib.sha256(passage.text.encode()).digest() for passage in passages})
+    if distinct < FEWEST_PASSAGES:
+        raise EmptyCorpus(
+            f"adapting needs {FEWEST_PASSAGES} different passages or more, and the {len(set(documents))} documents "
+            f"have {distinct}; add documents, or use `ko-rerank index`, which needs no training"
+        )
+    if len(set(documents)) < 3:
+        raise EmptyCorpus(
+            f"there are {len(set(documents))} documents; three or more are needed, for some are trained on, some "
+            "fitted on and some measured on"
+        )
+    return Collected(tuple(nodes), passages, documents)
