@@ -1,0 +1,85 @@
+"""The models that the service serves, loaded once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from llama_index_ko_rerank.answer.collection import Collection, open_collection, read_settings
+from llama_index_ko_rerank.catalog import DEFAULT_EMBEDDING, DEFAULT_RERANKER, find_model
+from llama_index_ko_rerank.embed import KoreanEmbedding
+from llama_index_ko_rerank.rerank.scorer import CrossEncoderScorer, ScorerSettings, load_scorer
+from llama_index_ko_rerank.serve.settings import ServerSettings
+
+SEARCH_CANDIDATES = 30
+"""How many passages a search finds and reorders, and so the most that it can return."""
+
+_FIRST_QUESTION = "첫 질문"
+"""Asked once before any client is, since the first search loads the morphological analyser."""
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """What is loaded.
+
+    Attributes:
+        scorer: The cross-encoder.
+        rerank_name: What clients call it.
+        embedding: The embedding.
+        embed_name: What clients call it.
+        collection: What is searched, where there is one.
+    """
+
+    scorer: CrossEncoderScorer
+    rerank_name: str
+    embedding: KoreanEmbedding
+    embed_name: str
+    collection: Collection | None
+
+
+def load_models(settings: ServerSettings) -> Models:
+    """Load what the settings name.
+
+    Raises:
+        IndexNotFound: The folder is no collection.
+        ModelNotFound: There is no such model within reach.
+        UnsuitableModel: A model cannot do what it is named for.
+        ModelMismatch: The collection was built with another model than it remembers.
+    """
+    rerank, embed = settings.rerank_model, settings.embed_model
+    collection = None
+    if settings.collection is not None:
+        remembered = read_settings(settings.collection)
+        rerank, embed = rerank or remembered.rerank_model, embed or remembered.embed_model
+        collection = open_collection(settings.collection, similarity_top_k=SEARCH_CANDIDATES, top_n=SEARCH_CANDIDATES)
+        collection.retriever.retrieve(_FIRST_QUESTION)
+    rerank, embed = rerank or DEFAULT_RERANKER, embed or DEFAULT_EMBEDDING
+    return Models(
+        scorer=load_scorer(ScorerSettings(rerank, dtype=settings.dtype)),
+        rerank_name=public_name(rerank),
+        embedding=KoreanEmbedding(embed),
+        embed_name=public_name(embed),
+        collection=collection,
+    )
+
+
+def public_name(model: str) -> str:
+    """Return what clients call a model: of a folder the last part only, so that no path is told.
+
+    >>> public_name("kure"), public_name("somebody/else")
+    ('nlpai-lab/KURE-v1', 'somebody/else')
+    """
+    known = find_model(model)
+    if Path(model).is_dir():
+        return Path(model).resolve().name
+    return known.name if known else model
+
+
+def is_called(asked: str, name: str) -> bool:
+    """Return whether a client's name of a model is that of a served one, short names of the catalog included.
+
+    >>> is_called("KURE", "nlpai-lab/KURE-v1"), is_called("kure", "bge-m3")
+    (True, False)
+    """
+    known = find_model(asked)
+    return asked == name or (known is not None and known.name == name)
