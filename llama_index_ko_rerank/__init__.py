@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 from llama_index_ko_rerank.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from llama_index_ko_rerank.answer import build_query_engine
+    from llama_index_ko_rerank.answer import build_chat_engine, build_query_engine, connect_llm
     from llama_index_ko_rerank.answer.collection import open_collection
     from llama_index_ko_rerank.data import dataset_nodes, load_dataset, load_sentence_pairs
     from llama_index_ko_rerank.embed import KoreanEmbedding
     from llama_index_ko_rerank.evaluate import SearchSystem, evaluate_retrieval
     from llama_index_ko_rerank.rerank.ltr_postprocessor import LearningToRankPostprocessor
+    from llama_index_ko_rerank.rerank.plain import rerank_texts
     from llama_index_ko_rerank.rerank.postprocessor import CrossEncoderNodePostprocessor
+    from llama_index_ko_rerank.rerank.scorer import ScorerSettings, load_scorer
     from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
     from llama_index_ko_rerank.retrieve.fusion import convex_combination, reciprocal_rank_fusion
     from llama_index_ko_rerank.retrieve.hybrid import HybridRetriever
@@ -27,7 +29,9 @@ if TYPE_CHECKING:
     from llama_index_ko_rerank.train.search_fit import fit_search
 
 _HOMES = {
+    "build_chat_engine": "answer",
     "build_query_engine": "answer",
+    "connect_llm": "answer",
     "open_collection": "answer.collection",
     "dataset_nodes": "data",
     "load_dataset": "data",
@@ -35,7 +39,10 @@ _HOMES = {
     "KoreanEmbedding": "embed",
     "SearchSystem": "evaluate",
     "evaluate_retrieval": "evaluate",
+    "rerank_texts": "rerank.plain",
     "CrossEncoderNodePostprocessor": "rerank.postprocessor",
+    "ScorerSettings": "rerank.scorer",
+    "load_scorer": "rerank.scorer",
     "LearningToRankPostprocessor": "rerank.ltr_postprocessor",
     "KoreanBM25Retriever": "retrieve.bm25",
     "convex_combination": "retrieve.fusion",
@@ -57,19 +64,24 @@ __all__ = [
     "KoreanBM25Retriever",
     "KoreanEmbedding",
     "LearningToRankPostprocessor",
+    "ScorerSettings",
     "SearchSystem",
+    "build_chat_engine",
     "build_index",
     "build_query_engine",
+    "connect_llm",
     "convex_combination",
     "dataset_nodes",
     "evaluate_retrieval",
     "fit_search",
     "fit_weights",
     "load_dataset",
+    "load_scorer",
     "load_sentence_pairs",
     "open_collection",
     "open_index",
     "reciprocal_rank_fusion",
+    "rerank_texts",
     "train_bi_encoder",
     "train_cross_encoder",
 ]

@@ -17,7 +17,8 @@ Every error of this package is a `KoRerankError`, and each leaf is also the buil
     │   └── SplitLeak (ValueError)            one context in both training and validation
     ├── ModelError
     │   ├── ModelNotFound (OSError)           no such folder or catalog name, and no hub in reach
-    │   └── UnsuitableModel (ValueError)      a model that cannot do the asked task
+    │   ├── UnsuitableModel (ValueError)      a model that cannot do the asked task
+    │   └── LlmUnavailable (ConnectionError)  an LLM's server that is down or sends no answer
     └── StoreError
         ├── IndexNotFound (FileNotFoundError) no index in that folder
         ├── IndexExists (FileExistsError)     an index is already there
@@ -103,6 +104,10 @@ class ModelNotFound(ModelError, OSError):
 
 class UnsuitableModel(ModelError, ValueError):
     """The model exists and cannot do what was asked of it."""
+
+
+class LlmUnavailable(ModelError, ConnectionError):
+    """An LLM's server is down, too slow, refuses, or sends something that is no answer."""
 
 
 class StoreError(KoRerankError):

@@ -7,19 +7,25 @@ from typing import TYPE_CHECKING
 from llama_index_ko_rerank.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from llama_index_ko_rerank.answer.chat_engine import KoreanChatEngine, StreamingChatAnswer, build_chat_engine
     from llama_index_ko_rerank.answer.engines import KoreanQueryEngine, build_query_engine
     from llama_index_ko_rerank.answer.extractive import ExtractiveSynthesizer
     from llama_index_ko_rerank.answer.extracts import Extract, SentenceScorer, extract_sentences
     from llama_index_ko_rerank.answer.generative import NumberedSourcesSynthesizer
+    from llama_index_ko_rerank.answer.llm import connect_llm
     from llama_index_ko_rerank.answer.sources import source_title
 
 __all__ = [
     "Extract",
     "ExtractiveSynthesizer",
+    "KoreanChatEngine",
     "KoreanQueryEngine",
     "NumberedSourcesSynthesizer",
     "SentenceScorer",
+    "StreamingChatAnswer",
+    "build_chat_engine",
     "build_query_engine",
+    "connect_llm",
     "extract_sentences",
     "source_title",
 ]
@@ -27,10 +33,14 @@ __all__ = [
 _MODULES = {
     "Extract": "extracts",
     "ExtractiveSynthesizer": "extractive",
+    "KoreanChatEngine": "chat_engine",
     "KoreanQueryEngine": "engines",
     "NumberedSourcesSynthesizer": "generative",
     "SentenceScorer": "extracts",
+    "StreamingChatAnswer": "chat_engine",
+    "build_chat_engine": "chat_engine",
     "build_query_engine": "engines",
+    "connect_llm": "llm",
     "extract_sentences": "extracts",
     "source_title": "sources",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -72,13 +73,30 @@ class KoreanQueryEngine(RetrieverQueryEngine):
         """Return the nodes that a question is answered from; as `retrieve`."""
         return (await self._akept(_normalized(query_bundle)))[1]
 
+    @property
+    def synthesizer(self) -> SourcedSynthesizer:
+        """What writes the answers."""
+        return self._synthesizer
+
+    def retrieve_with_candidates(self, question: str) -> tuple[list[NodeWithScore], list[NodeWithScore]]:
+        """Return what was found for a question, and what of it is answered from, each the best first.
+
+        Raises:
+            BlankQuery: The question is blank.
+        """
+        return self._kept(_normalized(QueryBundle(question)))
+
+    async def aretrieve_with_candidates(self, question: str) -> tuple[list[NodeWithScore], list[NodeWithScore]]:
+        """Return what was found for a question, and what of it is answered from; as `retrieve_with_candidates`."""
+        return await self._akept(_normalized(QueryBundle(question)))
+
     def _kept(self, query_bundle: QueryBundle) -> tuple[list[NodeWithScore], list[NodeWithScore]]:
         candidates = self._retriever.retrieve(query_bundle)
         nodes = self._apply_node_postprocessors(candidates, query_bundle) if candidates else []
         return candidates, nodes[: self.top_n]
 
     async def _akept(self, query_bundle: QueryBundle) -> tuple[list[NodeWithScore], list[NodeWithScore]]:
-        candidates = await self._retriever.aretrieve(query_bundle)
+        candidates = await _aretrieved(self._retriever, query_bundle)
         nodes = await self._async_apply_node_postprocessors(candidates, query_bundle) if candidates else []
         return candidates, nodes[: self.top_n]
 
@@ -115,8 +133,9 @@ def build_query_engine(
 ) -> KoreanQueryEngine:
     """Build an engine that answers Korean questions with numbered sources.
 
-    With an LLM the answer is its own, with citations such as [1], and it is asked once, with all sources in one prompt.
-    Without one the answer is made of sentences copied from the sources. ``Settings.llm`` is never used.
+    With an LLM the answer is its own, with citations such as [1], which are checked; where the LLM fails, extracts
+    stand in its place and say so (see `NumberedSourcesSynthesizer`). Without one the answer is made of sentences copied
+    from the sources. ``Settings.llm`` is never used.
 
     Args:
         source: Where candidates come from: an index, a retriever, or the folder of a collection that `ko-rerank index`,
@@ -144,11 +163,9 @@ def build_query_engine(
     if isinstance(source, str | Path):
         collection = open_collection(source, similarity_top_k=similarity_top_k, top_n=top_n, rerank=reranker is None)
         source, reranker = collection.retriever, reranker or collection.reranker
-    synthesizer: SourcedSynthesizer
-    if llm is None:
-        synthesizer = ExtractiveSynthesizer(sentences, scorer, streaming=streaming, callback_manager=callback_manager)
-    else:
-        synthesizer = NumberedSourcesSynthesizer(llm, streaming=streaming, callback_manager=callback_manager)
+    synthesizer = build_synthesizer(
+        llm, sentences=sentences, scorer=scorer, streaming=streaming, callback_manager=callback_manager
+    )
     return KoreanQueryEngine(
         _retriever(source, similarity_top_k),
         synthesizer,
@@ -156,6 +173,20 @@ def build_query_engine(
         top_n=top_n,
         callback_manager=callback_manager,
     )
+
+
+def build_synthesizer(
+    llm: LLM | None,
+    *,
+    sentences: int,
+    scorer: SentenceScorer | None,
+    streaming: bool,
+    callback_manager: CallbackManager | None,
+) -> SourcedSynthesizer:
+    """Make what writes answers: an LLM from numbered sources, or extracts where there is none."""
+    if llm is None:
+        return ExtractiveSynthesizer(sentences, scorer, streaming=streaming, callback_manager=callback_manager)
+    return NumberedSourcesSynthesizer(llm, streaming=streaming, callback_manager=callback_manager)
 
 
 def _retriever(source: VectorStoreIndex | BaseRetriever, similarity_top_k: int) -> BaseRetriever:
@@ -166,6 +197,13 @@ def _retriever(source: VectorStoreIndex | BaseRetriever, similarity_top_k: int) 
     raise InvalidSetting(
         f"an engine needs a VectorStoreIndex, a retriever or the folder of a collection, not {type(source).__name__}"
     )
+
+
+async def _aretrieved(retriever: BaseRetriever, query_bundle: QueryBundle) -> list[NodeWithScore]:
+    """Retrieve beside the event loop, in a thread where a retriever has no asynchronous way of its own."""
+    if type(retriever)._aretrieve is BaseRetriever._aretrieve:
+        return await asyncio.to_thread(retriever.retrieve, query_bundle)
+    return await retriever.aretrieve(query_bundle)
 
 
 def _normalized(query_bundle: QueryBundle) -> QueryBundle:

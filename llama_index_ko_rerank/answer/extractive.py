@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from llama_index.core.callbacks.base import CallbackManager
@@ -57,18 +58,39 @@ class ExtractiveSynthesizer(SourcedSynthesizer):
             raise InvalidSetting("extracts are made without an LLM, so there is no prompt to replace")
 
     def _draft(self, question: str, nodes: Sequence[NodeWithScore], **_response_kwargs: Any) -> Draft:
-        texts = [found.node.get_content(metadata_mode=MetadataMode.NONE) for found in nodes]
-        extracts = extract_sentences(question, texts, sentences=self.sentences, scorer=self.scorer)
-        if not extracts:
+        quoted = quote(question, nodes, sentences=self.sentences, scorer=self.scorer)
+        if not quoted.records:
             return not_found(nodes)
-        records = [
-            {"source": extract.source, "start": extract.start, "end": extract.end, "score": extract.score}
-            for extract in extracts
-        ]
-        return Draft(_lines(extracts, nodes), list(nodes), sources_metadata("extracts", nodes, extracts=records))
+        return Draft(quoted.lines, list(nodes), sources_metadata("extracts", nodes, extracts=quoted.records))
 
     async def _adraft(self, question: str, nodes: Sequence[NodeWithScore], **response_kwargs: Any) -> Draft:
         return await asyncio.to_thread(self._draft, question, nodes, **response_kwargs)
+
+
+@dataclass(frozen=True, slots=True)
+class Quotation:
+    """Sentences of sources as they are shown.
+
+    Attributes:
+        lines: The lines of the answer, which say that they are extracts and where they are from.
+        records: What the metadata say of each extract, in JSON types; none where no sentence was found.
+    """
+
+    lines: list[str]
+    records: list[dict[str, Any]]
+
+
+def quote(
+    question: str, nodes: Sequence[NodeWithScore], *, sentences: int = 3, scorer: SentenceScorer | None = None
+) -> Quotation:
+    """Quote the sentences of sources that answer a question best; see `extract_sentences`."""
+    texts = [found.node.get_content(metadata_mode=MetadataMode.NONE) for found in nodes]
+    extracts = extract_sentences(question, texts, sentences=sentences, scorer=scorer)
+    records: list[dict[str, Any]] = [
+        {"source": extract.source, "start": extract.start, "end": extract.end, "score": extract.score}
+        for extract in extracts
+    ]
+    return Quotation(_lines(extracts, nodes) if extracts else [], records)
 
 
 def _lines(extracts: Sequence[Extract], nodes: Sequence[NodeWithScore]) -> list[str]:

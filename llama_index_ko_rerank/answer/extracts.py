@@ -9,10 +9,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from llama_index_ko_rerank.answer.read_passage import ReadPassage, read_passage
 from llama_index_ko_rerank.answer.sentence_scores import overlap_scores
 from llama_index_ko_rerank.errors import InvalidSetting
 from llama_index_ko_rerank.text.normalize import check_query, normalize
-from llama_index_ko_rerank.text.sentences import split_sentences
 from llama_index_ko_rerank.text.tokenizers import MorphemeTokenizer
 
 SentenceScorer = Callable[[str, list[str]], Sequence[float] | NDArray[Any]]
@@ -64,15 +64,14 @@ def extract_sentences(
     question = check_query(question)
     if sentences < 1:
         raise InvalidSetting(f"sentences must be 1 or more, not {sentences}")
-    split = [split_sentences(text) for text in texts]
-    if not any(split):
+    passages = [read_passage(text) for text in texts]
+    if not any(passage.sentences for passage in passages):
         return []
-    bodies = [[sentence.text for sentence in passage] for passage in split]
-    scores = iter(_by_scorer(scorer, question, bodies) if scorer else _by_overlap(question, bodies))
+    scores = iter(_by_scorer(scorer, question, passages) if scorer else _by_overlap(question, passages))
     candidates = [
         Extract(sentence.text, number, sentence.start, sentence.end, next(scores))
-        for number, passage in enumerate(split, start=1)
-        for sentence in passage
+        for number, passage in enumerate(passages, start=1)
+        for sentence in passage.sentences
     ]
     distinct: dict[str, Extract] = {}
     for candidate in sorted(candidates, key=lambda candidate: -candidate.score):
@@ -81,15 +80,14 @@ def extract_sentences(
     return sorted(chosen, key=lambda extract: (extract.source, extract.start))
 
 
-def _by_overlap(question: str, passages: Sequence[Sequence[str]]) -> list[float]:
-    tokenizer = MorphemeTokenizer()
-    tokens = tokenizer.tokens(sentence for passage in passages for sentence in passage)
-    by_passage = [[next(tokens) for _ in passage] for passage in passages]
-    return [score for passage in overlap_scores(tokenizer.query_tokens(question), by_passage) for score in passage]
+def _by_overlap(question: str, passages: Sequence[ReadPassage]) -> list[float]:
+    words = MorphemeTokenizer().query_tokens(question)
+    by_passage = overlap_scores(words, [passage.words for passage in passages])
+    return [score for passage in by_passage for score in passage]
 
 
-def _by_scorer(scorer: SentenceScorer, question: str, passages: Sequence[Sequence[str]]) -> list[float]:
-    sentences = [sentence for passage in passages for sentence in passage]
+def _by_scorer(scorer: SentenceScorer, question: str, passages: Sequence[ReadPassage]) -> list[float]:
+    sentences = [sentence.text for passage in passages for sentence in passage.sentences]
     scores = [float(score) for score in scorer(question, sentences)]
     if len(scores) != len(sentences):
         raise InvalidSetting(f"the scorer returned {len(scores)} scores for {len(sentences)} sentences")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from contextlib import aclosing, closing
+from dataclasses import dataclass
 from typing import Any
 
 from llama_index.core.callbacks.base import CallbackManager
@@ -13,8 +16,10 @@ from llama_index.core.prompts.mixin import PromptDictType
 from llama_index.core.schema import MetadataMode, NodeWithScore
 from llama_index.core.utils import get_tokenizer
 
-from llama_index_ko_rerank.answer.context_window import FittingSources, fit_sources
-from llama_index_ko_rerank.answer.prompts import fenced_sources, korean_answer_prompt
+from llama_index_ko_rerank.answer.checked_answer import CheckedAnswer
+from llama_index_ko_rerank.answer.context_window import SourceBatches, batch_sources
+from llama_index_ko_rerank.answer.llm import llm_failures
+from llama_index_ko_rerank.answer.prompts import fenced_sources, korean_answer_prompt, korean_refine_prompt
 from llama_index_ko_rerank.answer.synthesis import (
     AsyncTextStream,
     Draft,
@@ -22,22 +27,45 @@ from llama_index_ko_rerank.answer.synthesis import (
     TextStream,
     sources_metadata,
 )
-from llama_index_ko_rerank.errors import UnsuitableModel
+from llama_index_ko_rerank.errors import LlmUnavailable, UnsuitableModel
 
-_PROMPT_NAME = "text_qa_template"
+_ANSWER, _REFINE = "text_qa_template", "refine_template"
 _MESSAGE_MARKS = 32
 """Tokens left for what a chat server puts around the messages."""
 _FENCE_MARGIN = 16
 """Tokens by which a fence may be longer than the one that is counted, since its number and its key differ."""
 
 
-class NumberedSourcesSynthesizer(SourcedSynthesizer):
-    """Asks an LLM once, with all sources numbered in one Korean prompt.
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What an LLM will be asked, and of which nodes."""
 
-    Nothing is compacted or refined, so the numbers stay true. What the LLM cannot read at once is left out, whole
-    sources from the end, and logged; the metadata of the response say how many (``sources_left_out``), and whether the
-    only one left was cut (``source_cut``). Tokens are counted by LlamaIndex's ``Settings.tokenizer``. The prompt may be
-    replaced by ``update_prompts({"text_qa_template": ...})``; the fences around the sources stay.
+    question: str
+    batches: list[list[str]]
+    sources: list[NodeWithScore]
+    metadata: dict[str, Any]
+
+    def context(self, place: int, answer_so_far: str) -> dict[str, str]:
+        first_number = 1 + sum(map(len, self.batches[:place]))
+        fenced = fenced_sources(
+            self.batches[place], self.question, first_number=first_number, answer_so_far=answer_so_far
+        )
+        return {"context_str": fenced, "query_str": self.question}
+
+
+class NumberedSourcesSynthesizer(SourcedSynthesizer):
+    """Asks an LLM with numbered, fenced sources in Korean, and checks what comes back.
+
+    All sources go into one prompt where they fit. Where they do not, the answer is refined with the rest, in three
+    prompts at most; what is left then is left out, whole sources from the end, and logged. The metadata of the
+    response say how many (``sources_left_out``), and whether the only one left was cut (``source_cut``). Tokens are
+    counted by LlamaIndex's ``Settings.tokenizer``. The prompts may be replaced by ``update_prompts``
+    (``text_qa_template`` and ``refine_template``); the fences around the sources stay.
+
+    A citation of a source that was not given is **removed** from the answer, logged, and listed in the metadata under
+    ``citations`` (see `CitationCheck`). Where the LLM fails (see `llm_failures`) or answers nothing, extracts stand in
+    its place, the answer and the log say so, and the metadata have the reason under ``llm_failure``. Where the response
+    streams, the metadata are complete when the stream has ended.
 
     Args:
         llm: The LLM to ask.
@@ -47,56 +75,130 @@ class NumberedSourcesSynthesizer(SourcedSynthesizer):
 
     def __init__(self, llm: LLM, *, streaming: bool = False, callback_manager: CallbackManager | None = None) -> None:
         super().__init__(llm=llm, streaming=streaming, callback_manager=callback_manager)
-        self._prompt: BasePromptTemplate = korean_answer_prompt()
+        self._prompts: dict[str, BasePromptTemplate] = {
+            _ANSWER: korean_answer_prompt(),
+            _REFINE: korean_refine_prompt(),
+        }
 
     def _get_prompts(self) -> PromptDictType:
-        return {_PROMPT_NAME: self._prompt}
+        return dict(self._prompts)
 
     def _update_prompts(self, prompts: PromptDictType) -> None:
-        self._prompt = prompts.get(_PROMPT_NAME, self._prompt)
+        self._prompts.update({name: prompts[name] for name in self._prompts if name in prompts})
 
-    def _draft(self, question: str, nodes: Sequence[NodeWithScore], **response_kwargs: Any) -> Draft:
-        fitting = self._fitting(question, nodes)
-        ask = self._llm.stream if self._streaming else self._llm.predict
-        return _answered(ask(self._prompt, **_variables(question, fitting), **response_kwargs), nodes, fitting)
+    def _draft(
+        self,
+        question: str,
+        nodes: Sequence[NodeWithScore],
+        llm_problem: LlmUnavailable | None = None,
+        **response_kwargs: Any,
+    ) -> Draft:
+        plan = self._plan(question, nodes)
+        shown = self._shown(plan, llm_problem, response_kwargs)
+        return Draft(shown if self._streaming else "".join(shown), plan.sources, plan.metadata)
 
-    async def _adraft(self, question: str, nodes: Sequence[NodeWithScore], **response_kwargs: Any) -> Draft:
-        fitting = self._fitting(question, nodes)
-        ask = self._llm.astream if self._streaming else self._llm.apredict
-        return _answered(await ask(self._prompt, **_variables(question, fitting), **response_kwargs), nodes, fitting)
+    async def _adraft(
+        self,
+        question: str,
+        nodes: Sequence[NodeWithScore],
+        llm_problem: LlmUnavailable | None = None,
+        **response_kwargs: Any,
+    ) -> Draft:
+        plan = await asyncio.to_thread(self._plan, question, nodes)
+        shown = self._ashown(plan, llm_problem, response_kwargs)
+        answer = shown if self._streaming else "".join([piece async for piece in shown])
+        return Draft(answer, plan.sources, plan.metadata)
 
-    def _fitting(self, question: str, nodes: Sequence[NodeWithScore]) -> FittingSources:
+    def _shown(self, plan: _Plan, problem: LlmUnavailable | None, options: dict[str, Any]) -> TextStream:
+        checked = CheckedAnswer(plan.question, plan.sources, plan.metadata)
+        try:
+            with closing(self._pieces(plan, problem, options)) as pieces:
+                for piece in pieces:
+                    if shown := checked.feed(piece):
+                        yield shown
+            if rest := checked.finish():
+                yield rest
+        except llm_failures() as failure:
+            yield checked.fail(failure)
+
+    async def _ashown(self, plan: _Plan, problem: LlmUnavailable | None, options: dict[str, Any]) -> AsyncTextStream:
+        checked = CheckedAnswer(plan.question, plan.sources, plan.metadata)
+        try:
+            async with aclosing(self._apieces(plan, problem, options)) as pieces:
+                async for piece in pieces:
+                    if shown := checked.feed(piece):
+                        yield shown
+            if rest := await asyncio.to_thread(checked.finish):
+                yield rest
+        except llm_failures() as failure:
+            yield await asyncio.to_thread(checked.fail, failure)
+
+    def _pieces(self, plan: _Plan, problem: LlmUnavailable | None, options: dict[str, Any]) -> TextStream:
+        if problem:
+            raise problem
+        answer = ""
+        for place in range(len(plan.batches)):
+            prompt = self._prompts[_REFINE if place else _ANSWER]
+            variables = {**plan.context(place, answer), **options}
+            if self._streaming and place == len(plan.batches) - 1:
+                yield from self._llm.stream(prompt, **variables)
+                return
+            answer = self._llm.predict(prompt, **variables)
+        yield answer
+
+    async def _apieces(self, plan: _Plan, problem: LlmUnavailable | None, options: dict[str, Any]) -> AsyncTextStream:
+        if problem:
+            raise problem
+        answer = ""
+        for place in range(len(plan.batches)):
+            prompt = self._prompts[_REFINE if place else _ANSWER]
+            variables = {**plan.context(place, answer), **options}
+            if self._streaming and place == len(plan.batches) - 1:
+                async with aclosing(await self._llm.astream(prompt, **variables)) as stream:
+                    async for piece in stream:
+                        yield piece
+                return
+            answer = await self._llm.apredict(prompt, **variables)
+        yield answer
+
+    def _plan(self, question: str, nodes: Sequence[NodeWithScore]) -> _Plan:
+        batches = self._batches(question, nodes)
+        sources = list(nodes[: batches.kept])
+        metadata = sources_metadata(
+            "generated",
+            sources,
+            sources_left_out=len(nodes) - batches.kept,
+            source_cut=batches.cut,
+            citations={"cited": [], "removed": []},
+            llm_failure=None,
+        )
+        return _Plan(question, batches.batches, sources, metadata)
+
+    def _batches(self, question: str, nodes: Sequence[NodeWithScore]) -> SourceBatches:
         texts = [found.node.get_content(metadata_mode=MetadataMode.LLM) for found in nodes]
         no_sources = fenced_sources([], question)
-        fence = _token_count(fenced_sources([""], question)) - _token_count(no_sources)
-        frame = self._prompt.format(llm=self._llm, context_str=no_sources, query_str=question)
+        fence = _token_count(fenced_sources([""], question)) - _token_count(no_sources) + _FENCE_MARGIN
         limits = self._llm.metadata
         answer = limits.num_output if limits.num_output > 0 else DEFAULT_NUM_OUTPUTS
-        taken = _token_count(frame) + _token_count(self._llm.system_prompt or "") + _MESSAGE_MARKS
-        left = limits.context_window - answer - taken
+        around = _token_count(self._llm.system_prompt or "") + _MESSAGE_MARKS
+        first, later = (
+            around + _token_count(prompt.format(llm=self._llm, context_str=no_sources, query_str=question))
+            for prompt in (self._prompts[_ANSWER], self._prompts[_REFINE])
+        )
+        left = limits.context_window - answer - first
         if left <= 0:
             raise UnsuitableModel(
                 f"the LLM reads {limits.context_window} tokens and keeps {answer} of them for its answer; the question "
-                f"and the instructions take {taken}, so there is no room for a source; ask a shorter question, or use "
+                f"and the instructions take {first}, so there is no room for a source; ask a shorter question, or use "
                 "an LLM with a longer context"
             )
-        return fit_sources(texts, max_tokens=left, tokens_around=fence + _FENCE_MARGIN, count_tokens=_token_count)
-
-
-def _variables(question: str, fitting: FittingSources) -> dict[str, str]:
-    return {"context_str": fenced_sources(fitting.texts, question), "query_str": question}
-
-
-def _answered(
-    answer: str | TextStream | AsyncTextStream, nodes: Sequence[NodeWithScore], fitting: FittingSources
-) -> Draft:
-    kept = list(nodes[: len(fitting.texts)])
-    left_out = len(nodes) - len(kept)
-    return Draft(
-        answer,
-        kept,
-        sources_metadata("generated", kept, sources_left_out=left_out, source_cut=fitting.cut),
-    )
+        return batch_sources(
+            texts,
+            max_tokens=left,
+            max_tokens_later=limits.context_window - 2 * answer - later - fence,
+            tokens_around=fence,
+            count_tokens=_token_count,
+        )
 
 
 def _token_count(text: str) -> int:

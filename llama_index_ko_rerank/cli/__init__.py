@@ -7,6 +7,8 @@ import sys
 import typer
 
 from llama_index_ko_rerank.cli import (
+    adapt,
+    chat,
     demo,
     doctor,
     evaluate,
@@ -14,7 +16,9 @@ from llama_index_ko_rerank.cli import (
     fit,
     index,
     models,
+    reproduce,
     search,
+    serve,
     train,
 )
 from llama_index_ko_rerank.cli.screen import errors
@@ -29,12 +33,16 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("train")(train.train)
+app.command("adapt")(adapt.adapt)
 app.command("index")(index.index)
 app.command("doctor")(doctor.doctor)
+app.command("chat")(chat.chat)
 app.command("search")(search.search)
 app.command("explain")(explain.explain)
 app.command("fit")(fit.fit)
 app.command("evaluate")(evaluate.evaluate)
+app.command("serve")(serve.serve)
+app.command("reproduce")(reproduce.reproduce)
 app.command("models")(models.models)
 
 

@@ -9,7 +9,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from llama_index_ko_rerank.cli.llm_option import LlmModel, LlmUrl, llm_of
 from llama_index_ko_rerank.cli.screen import configure, output
+from llama_index_ko_rerank.errors import InvalidSetting
 
 
 def search(
@@ -17,17 +19,24 @@ def search(
     question: Annotated[str, typer.Argument(help="What to look for.")],
     top_n: Annotated[int, typer.Option(help="How many passages to show.")] = 5,
     rerank: Annotated[bool, typer.Option(help="Reorder by the collection's cross-encoder, where it has one.")] = True,
-    answer: Annotated[bool, typer.Option(help="Also show the sentences that answer best.")] = True,
+    answer: Annotated[
+        bool, typer.Option(help="Also show an answer: the best sentences, or what an LLM writes.")
+    ] = True,
+    llm: LlmUrl = None,
+    llm_model: LlmModel = None,
 ) -> None:
-    """Find the passages that answer a question."""
+    """Find the passages that answer a question, and answer it."""
     configure()
     from llama_index.core.schema import MetadataMode
 
     from llama_index_ko_rerank.answer import build_query_engine
     from llama_index_ko_rerank.answer.collection import open_collection
 
+    writer = llm_of(llm, llm_model)
+    if writer and not answer:
+        raise InvalidSetting("--llm writes an answer, and --no-answer asks for none; leave one of them away")
     collection = open_collection(folder, top_n=top_n, rerank=rerank)
-    engine = build_query_engine(collection.retriever, reranker=collection.reranker, top_n=top_n)
+    engine = build_query_engine(collection.retriever, reranker=collection.reranker, llm=writer, top_n=top_n)
     response = engine.query(question)
     if answer:
         output.print(str(response), markup=False, highlight=False)

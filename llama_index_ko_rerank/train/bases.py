@@ -84,11 +84,22 @@ def bi_encoder_base(
     model = load_model(folder, dtype=dtype, device=device, trust_remote_code=False)
     found_pooling = set_pooling(model, folder, pooling)
     token_counter(model, folder)  # refuses a tokenizer with no vocabulary
-    if not isinstance(model[0], StaticEmbedding):
+    if isinstance(model[0], StaticEmbedding):
+        _bring_to_unit_spread(model[0])
+    else:
         _check_pad_token(base, model)
     model.prompts = {"query": folder.query_prompt, "document": folder.passage_prompt}
     name = base if folder.is_local else folder.name
     return Base(name, folder.revision, model, set_max_tokens(model, folder, None), found_pooling)
+
+
+def _bring_to_unit_spread(embedding: StaticEmbedding) -> None:
+    """Divide by the standard deviation, which changes no cosine: the recipes' rates are for numbers of about 1.
+
+    A file may hold any scale; 8-bit floats are stored with numbers of about 40.
+    """
+    weight = embedding.embedding.weight.data
+    weight /= weight.std()
 
 
 def cross_encoder_base(

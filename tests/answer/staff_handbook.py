@@ -120,6 +120,31 @@ class RecordingLLM(CustomLLM):
         return stream()
 
 
+class ScriptedLLM(RecordingLLM):
+    """Answers each prompt with the next of its lines; a line that is an error is raised in the middle of a word."""
+
+    script: list[Any] = Field(default_factory=list)
+
+    def _answer(self, prompt):
+        self.prompts.append(prompt)
+        return self.script[min(len(self.prompts), len(self.script)) - 1]
+
+    def complete(self, prompt, formatted=False, **kwargs):
+        pieces = list(self.stream_complete(prompt))
+        return CompletionResponse(text="".join(piece.delta for piece in pieces))
+
+    def stream_complete(self, prompt, formatted=False, **kwargs):
+        line = self._answer(prompt)
+
+        def stream():
+            for piece in line:
+                if isinstance(piece, Exception):
+                    raise piece
+                yield CompletionResponse(text=piece, delta=piece)
+
+        return stream()
+
+
 @dataclass(frozen=True)
 class Fences:
     """What stands inside the fences of a prompt, by number, and what stands outside."""

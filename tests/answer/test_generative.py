@@ -6,14 +6,15 @@ from copy import deepcopy
 
 import pytest
 from llama_index.core import Settings
+from llama_index.core.base.llms.types import CompletionResponse
 from llama_index.core.base.response.schema import AsyncStreamingResponse, StreamingResponse
 from llama_index.core.llms import MockLLM
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.schema import TextNode
-from staff_handbook import CANTEEN, LEAVE, RecordingLLM, fences, found, handbook
+from staff_handbook import CANTEEN, LEAVE, RecordingLLM, ScriptedLLM, fences, found, handbook
 
 from llama_index_ko_rerank.answer.generative import NumberedSourcesSynthesizer
-from llama_index_ko_rerank.errors import BlankQuery, InvalidText, UnsuitableModel
+from llama_index_ko_rerank.errors import BlankQuery, InvalidText, LlmUnavailable, UnsuitableModel
 
 QUESTION = "휴가는 며칠인가요?"
 
@@ -46,6 +47,8 @@ def test_the_metadata_are_json_and_name_the_sources(llm):
         ],
         "sources_left_out": 0,
         "source_cut": False,
+        "citations": {"cited": [1], "removed": []},
+        "llm_failure": None,
     }
 
 
@@ -127,7 +130,7 @@ def test_an_answer_streams_and_knows_its_sources_before_the_first_word(llm):
     response = NumberedSourcesSynthesizer(llm, streaming=True).synthesize(QUESTION, found(*handbook()))
     assert isinstance(response, StreamingResponse)
     assert len(response.source_nodes) == 4
-    assert list(response.response_gen) == ["자료 ", "4개를 ", "읽었습니다. [1]"]
+    assert list(response.response_gen) == ["자료", " 4개를", " 읽었습니다. [1]"]
 
 
 def test_async_answers_are_those_of_sync(llm):
@@ -144,7 +147,7 @@ def test_an_async_answer_streams(llm):
         assert isinstance(response, AsyncStreamingResponse)
         return [piece async for piece in response.async_response_gen()]
 
-    assert asyncio.run(pieces()) == ["자료 ", "4개를 ", "읽었습니다. [1]"]
+    assert asyncio.run(pieces()) == ["자료", " 4개를", " 읽었습니다. [1]"]
 
 
 def test_without_nodes_the_llm_is_not_asked(llm):
@@ -167,7 +170,7 @@ def test_plain_texts_are_numbered_too(llm):
 
 def test_another_prompt_may_be_set_and_the_fences_stay(llm):
     synthesizer = NumberedSourcesSynthesizer(llm)
-    assert list(synthesizer.get_prompts()) == ["text_qa_template"]
+    assert list(synthesizer.get_prompts()) == ["text_qa_template", "refine_template"]
     synthesizer.update_prompts({"text_qa_template": PromptTemplate("반말로 답해.\n{context_str}\n{query_str}")})
     synthesizer.synthesize(QUESTION, found(*handbook()))
     assert llm.prompts[0].startswith("반말로 답해.\n")
@@ -196,3 +199,97 @@ def test_blank_questions_and_lone_surrogates_are_refused(llm):
     with pytest.raises(InvalidText):
         synthesizer.synthesize(QUESTION, found(TextNode(text="한\ud800글")))
     assert llm.prompts == []
+
+
+def answers(llm, nodes):
+    """The answer four times: whole and streamed, in a thread and in an event loop; with the metadata of each."""
+
+    async def asynchronous(streams):
+        response = await NumberedSourcesSynthesizer(llm, streaming=streams).asynthesize(QUESTION, nodes)
+        if not streams:
+            return str(response), response.metadata
+        return "".join([piece async for piece in response.async_response_gen()]), response.metadata
+
+    whole = NumberedSourcesSynthesizer(llm).synthesize(QUESTION, nodes)
+    yield str(whole), whole.metadata
+    streamed = NumberedSourcesSynthesizer(llm, streaming=True).synthesize(QUESTION, nodes)
+    yield "".join(streamed.response_gen), streamed.metadata
+    yield asyncio.run(asynchronous(False))
+    yield asyncio.run(asynchronous(True))
+
+
+def test_a_citation_of_a_source_that_was_not_given_is_removed_and_reported(caplog):
+    llm = ScriptedLLM(script=[["휴가는 15일이다 [1", ", 5]. 점심은 ", "11시다 [", "7].", " 끝[주의]"]])
+    for text, metadata in answers(llm, found(*handbook()[:2])):
+        assert text == "휴가는 15일이다 [1]. 점심은 11시다. 끝[주의]"
+        assert metadata["citations"] == {"cited": [1], "removed": [5, 7]}
+        assert metadata["kind"] == "generated"
+    assert "citations of [5], [7] were taken out of an answer: it had 2 sources" in caplog.text
+
+
+@pytest.mark.parametrize("failure", [LlmUnavailable("the server is down"), TimeoutError("the server is down")])
+def test_an_llm_that_fails_before_its_first_word_is_replaced_by_extracts_that_say_so(caplog, failure):
+    llm = ScriptedLLM(script=[[failure]])
+    for text, metadata in answers(llm, found(*handbook()[:2])):
+        assert text.startswith("언어 모델에서 답을 받지 못해, 문서에서 찾은 문장을 보여 드립니다.\n\n다음은")
+        assert "- 연차 휴가는 한 해에 15일이다. [1]" in text
+        assert metadata["kind"] == "extracts"
+        assert metadata["llm_failure"] == "the server is down"
+        assert metadata["extracts"][0]["source"] == 1
+    assert "an answer was made of extracts: the server is down" in caplog.text
+
+
+def test_an_llm_that_breaks_off_keeps_what_it_said_and_extracts_follow():
+    llm = ScriptedLLM(script=[["휴가는 보름 [1] ", LlmUnavailable("the line was cut")]])
+    streamed = NumberedSourcesSynthesizer(llm, streaming=True).synthesize(QUESTION, found(*handbook()[:2]))
+    text = "".join(streamed.response_gen)
+    assert text.startswith("휴가는 보름 [1] \n\n언어 모델의 답이 여기에서 끊겨")
+    assert "- 연차 휴가는 한 해에 15일이다. [1]" in text
+    assert streamed.metadata["kind"] == "generated"
+    assert streamed.metadata["llm_failure"] == "the line was cut"
+
+
+@pytest.mark.parametrize("blank", [[], ["", " \n"], [" [9]"]])
+def test_a_blank_answer_is_never_shown(blank):
+    for text, metadata in answers(ScriptedLLM(script=[blank]), found(*handbook()[:2])):
+        assert "- 연차 휴가는 한 해에 15일이다. [1]" in text
+        assert metadata["llm_failure"]
+
+
+def test_a_mistake_in_a_program_is_no_failure_of_the_llm():
+    with pytest.raises(ZeroDivisionError):
+        NumberedSourcesSynthesizer(ScriptedLLM(script=[[ZeroDivisionError()]])).synthesize(QUESTION, found(*handbook()))
+
+
+def test_an_answer_is_refined_with_the_sources_that_did_not_fit_and_the_numbers_go_on():
+    nodes = found(*(TextNode(id_=str(place), text=f"{CANTEEN * 10} {place}") for place in range(3)))
+    whole = "처음 답 [1]"
+    llm = ScriptedLLM(script=[[whole], ["고친 답 [1][2]"], ["마지막 답 [3]"]], context_window=1500, num_output=150)
+    response = NumberedSourcesSynthesizer(llm).synthesize(QUESTION, nodes)
+    assert str(response) == "마지막 답 [3]"
+    assert [list(fences(prompt).bodies) for prompt in llm.prompts] == [[1], [2], [3]]
+    assert whole in llm.prompts[1]
+    assert whole not in llm.prompts[2]
+    assert "고친 답 [1][2]" in llm.prompts[2]
+    assert response.metadata["sources_left_out"] == 0
+    assert all(len(Settings.tokenizer(prompt)) + 150 <= 1500 for prompt in llm.prompts)
+
+
+def test_a_stream_that_is_closed_early_closes_that_of_the_llm():
+    closed = []
+
+    class Endless(RecordingLLM):
+        def stream_complete(self, prompt, formatted=False, **kwargs):
+            def stream():
+                try:
+                    while True:
+                        yield CompletionResponse(text="말", delta="말 ")
+                finally:
+                    closed.append(True)
+
+            return stream()
+
+    pieces = NumberedSourcesSynthesizer(Endless(), streaming=True).synthesize(QUESTION, found(*handbook())).response_gen
+    assert next(pieces) == "말"
+    pieces.close()
+    assert closed == [True]

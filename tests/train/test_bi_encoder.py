@@ -2,6 +2,7 @@ import unicodedata
 
 import numpy as np
 import pytest
+import torch
 from notice_board import PLACES, notice_board
 from safetensors.numpy import load_file
 from sentence_transformers import SentenceTransformer
@@ -10,6 +11,7 @@ from llama_index_ko_rerank.data.dataset import PairDataset, SentencePair
 from llama_index_ko_rerank.embed import KoreanEmbedding
 from llama_index_ko_rerank.errors import InvalidSetting, ModelNotFound, SplitLeak, UnsuitableModel
 from llama_index_ko_rerank.train import train_bi_encoder
+from llama_index_ko_rerank.train.bases import bi_encoder_base
 
 DISHES = (
     "비빔밥", "칼국수", "떡볶이", "김밥", "냉면", "불고기", "잡채", "만두",
@@ -183,3 +185,17 @@ def test_the_progress_bar_shows_the_last_value(notices, tmp_path, capsys):
     shown = capsys.readouterr()
     assert shown.out == ""
     assert "mrr@10=" in shown.err
+
+
+def test_the_numbers_of_a_static_base_are_brought_to_the_scale_of_the_rates(notices, tmp_path):
+    folder = train_bi_encoder(notices, tmp_path / "model", **QUICK).path
+    model = SentenceTransformer(str(folder), device="cpu")
+    with torch.no_grad():
+        model[0].embedding.weight *= 64.0
+    model.save(str(folder), create_model_card=False)
+    base = bi_encoder_base(str(folder), texts=(), pooling=None, device="cpu", seed=0).model
+    assert float(base[0].embedding.weight.std()) == pytest.approx(1.0)
+    kept = {"convert_to_numpy": True, "normalize_embeddings": True}
+    np.testing.assert_allclose(
+        base.encode(["시장은 언제 여나요?"], **kept), model.encode(["시장은 언제 여나요?"], **kept), atol=1e-6
+    )

@@ -1,0 +1,151 @@
+"""A collection with every way of searching it ready, so that a switch takes effect at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.postprocessor.types import BaseNodePostprocessor
+from llama_index.core.schema import QueryBundle
+
+from llama_index_ko_rerank.answer.collection import CollectionSettings, open_collection, read_settings
+from llama_index_ko_rerank.answer.sources import source_title
+from llama_index_ko_rerank.app.switches import Legs, RerankerKind, Switches
+from llama_index_ko_rerank.catalog import DEFAULT_RERANKER
+from llama_index_ko_rerank.errors import EmptyCorpus, InvalidSetting
+from llama_index_ko_rerank.rerank.ltr import DEFAULT
+from llama_index_ko_rerank.rerank.ltr_postprocessor import LearningToRankPostprocessor
+from llama_index_ko_rerank.rerank.postprocessor import CrossEncoderNodePostprocessor
+from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
+from llama_index_ko_rerank.retrieve.hybrid import HybridRetriever
+from llama_index_ko_rerank.retrieve.lexical_index import LexicalIndex
+from llama_index_ko_rerank.store.vector_store import DurableFaissVectorStore
+
+CANDIDATES = 30
+_SHOWN_TITLES = 6
+
+
+@dataclass(frozen=True, slots=True)
+class SearchParts:
+    """What a question is asked of.
+
+    Attributes:
+        name: What the collection is called.
+        passages: How many passages it had when it was opened.
+        documents: How many documents they are from.
+        titles: What some of its documents are called, as a hint at what may be asked.
+        lexical: Its lexical search, whose index says which words matched.
+        retrievers: By the switch that asks for them.
+        rerankers: Likewise; each returns all candidates that it is given, so that ranks can be compared.
+        usual: How the collection is searched where nobody says otherwise.
+    """
+
+    name: str
+    passages: int
+    documents: int
+    titles: tuple[str, ...]
+    lexical: KoreanBM25Retriever
+    retrievers: Mapping[Legs, BaseRetriever]
+    rerankers: Mapping[RerankerKind, BaseNodePostprocessor]
+    usual: Switches
+
+    @property
+    def lexical_index(self) -> LexicalIndex:
+        """The words of the collection."""
+        return self.lexical.lexical_index
+
+    def check(self, switches: Switches) -> None:
+        """Refuse a switch that this collection has nothing for.
+
+        Raises:
+            InvalidSetting: The reranker was not opened.
+        """
+        if switches.reranker != "none" and switches.reranker not in self.rerankers:
+            raise InvalidSetting(
+                f"this collection was opened without {switches.reranker!r}; "
+                f"it has {', '.join(['none', *self.rerankers])}"
+            )
+
+
+def open_parts(folder: str | Path, *, candidates: int = CANDIDATES) -> SearchParts:
+    """Open a collection for the page, with the ranker and a cross-encoder.
+
+    The ranker and the cross-encoder are the collection's own where it has them, otherwise those that ship.
+
+    Args:
+        folder: The collection's folder.
+        candidates: How many passages are found before they are reordered.
+
+    Raises:
+        IndexNotFound: The folder is no collection.
+        EmptyCorpus: Nothing is indexed in it yet.
+        ModelMismatch: The index was built with another model than the settings name.
+        ModelNotFound: The cross-encoder that the settings name is not there.
+    """
+    settings = read_settings(folder)
+    collection = open_collection(folder, similarity_top_k=candidates, rerank=False)
+    store = collection.index.vector_store
+    assert isinstance(store, DurableFaissVectorStore)  # open_index makes no other
+    titles: dict[str, str] = {}
+    for node in store.nodes():
+        titles.setdefault(node.ref_doc_id or node.node_id, source_title(node))
+    if not titles:
+        raise EmptyCorpus(f"{str(folder)!r} has no passages yet; index some with `ko-rerank index {folder} --source X`")
+    dense = collection.index.as_retriever(similarity_top_k=candidates)
+    return SearchParts(
+        name=Path(folder).resolve().name,
+        passages=store.count,
+        documents=len(titles),
+        titles=_spread(list(dict.fromkeys(titles.values())), _SHOWN_TITLES),
+        lexical=collection.lexical,
+        retrievers={
+            "hybrid": collection.retriever,
+            "lexical": HybridRetriever({"lexical": collection.lexical}, similarity_top_k=candidates),
+            "dense": HybridRetriever({"dense": dense}, similarity_top_k=candidates),
+        },
+        rerankers=_rerankers(Path(folder), settings, collection.lexical, candidates),
+        usual=Switches(reranker=_usual_reranker(settings)),
+    )
+
+
+def warm_up(parts: SearchParts) -> None:
+    """Ask one question every way, so that the first person does not wait for what is loaded on first use."""
+    question = QueryBundle(parts.titles[0])
+    for retriever in parts.retrievers.values():
+        found = retriever.retrieve(question)
+    for reranker in parts.rerankers.values():
+        reranker.postprocess_nodes(found, question)
+
+
+def _rerankers(
+    folder: Path, settings: CollectionSettings, lexical: KoreanBM25Retriever, candidates: int
+) -> dict[RerankerKind, BaseNodePostprocessor]:
+    fitted = settings.ranker if settings.ranker not in (None, DEFAULT) else None
+    return {
+        "ranker": LearningToRankPostprocessor.for_index(
+            lexical.lexical_index,
+            weights=str(folder / fitted) if fitted else DEFAULT,
+            top_n=candidates,
+            candidates=candidates,
+        ),
+        "cross-encoder": CrossEncoderNodePostprocessor(
+            settings.rerank_model or DEFAULT_RERANKER,
+            top_n=candidates,
+            blend=settings.blend if settings.rerank_model else 0.0,
+        ),
+    }
+
+
+def _spread(titles: list[str], most: int) -> tuple[str, ...]:
+    """Take titles from the whole collection, not only from its first folder."""
+    if len(titles) <= most:
+        return tuple(titles)
+    return tuple(titles[place * len(titles) // most] for place in range(most))
+
+
+def _usual_reranker(settings: CollectionSettings) -> RerankerKind:
+    if settings.rerank_model:
+        return "cross-encoder"
+    return "ranker" if settings.ranker else "none"
