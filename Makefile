@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTHON ?= python3
 
-.PHONY: demo test test-slow check bench bench-rerank bench-store
+.PHONY: demo test test-slow check bench bench-chat bench-models bench-rerank bench-serve bench-store bench-train
 
 demo: $(READY)
 	$(BIN)/ko-rerank demo
@@ -31,6 +31,18 @@ bench-rerank: $(READY)
 bench-store: $(READY)
 	$(BIN)/python benchmarks/store_crash.py
 	$(BIN)/python benchmarks/store_scale.py
+
+bench-models: $(READY)
+	$(BIN)/python benchmarks/models_quality.py
+
+bench-train: $(READY)
+	$(BIN)/python benchmarks/train_speed.py
+
+bench-chat: $(READY)
+	$(BIN)/python benchmarks/chat_load.py
+
+bench-serve: $(READY)
+	$(BIN)/python benchmarks/serve_load.py
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
