@@ -15,6 +15,7 @@ import os
 from pathlib import Path
 
 from llama_index_ko_rerank.data import PairDataset, SentencePair
+from llama_index_ko_rerank.text.normalize import normalize
 
 DATA = Path(os.environ.get("KO_RERANK_DATA", Path(__file__).parents[2] / "shared" / "data"))
 SPLITS = ("train", "dev", "test")
@@ -39,11 +40,22 @@ def main() -> None:
 
 
 def read_korsts(split: str) -> PairDataset:
-    """Read a split, its scores of 0-5 divided by 5."""
+    """Read a split, its scores of 0-5 divided by 5; `train` without the few pairs that are also in the other two."""
+    pairs = _read(split)
+    if split == "train":
+        measured = {_key(pair) for other in SPLITS[1:] for pair in _read(other)}
+        pairs = tuple(pair for pair in pairs if _key(pair) not in measured)
+    return PairDataset("KorSTS", split, pairs)
+
+
+def _read(split: str) -> tuple[SentencePair, ...]:
     with (DATA / "kor-nlu" / f"sts-{split}.tsv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
-    pairs = tuple(SentencePair(row["sentence1"], row["sentence2"], float(row["score"]) / HIGHEST) for row in rows)
-    return PairDataset("KorSTS", split, pairs)
+    return tuple(SentencePair(row["sentence1"], row["sentence2"], float(row["score"]) / HIGHEST) for row in rows)
+
+
+def _key(pair: SentencePair) -> frozenset[str]:
+    return frozenset((normalize(pair.sentence1), normalize(pair.sentence2)))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from pathlib import Path
 from llama_index_ko_rerank.data import Question, RetrievalDataset, load_dataset
 
 DATA = Path(os.environ.get("KO_RERANK_DATA", Path(__file__).parents[2] / "shared" / "data"))
+NAME = "squad:KorQuAD_v1.0_dev.json"
 DEVELOPMENT_SHARE = 5
 """For `--split tune` one article of so many is measured, and the others are learnt from."""
 HELD_OUT_SHARE = 3
@@ -27,10 +28,8 @@ def korquad(
         learning_questions: The most to learn from, likewise.
     """
     spec = f"squad:{DATA / 'korquad/KorQuAD_v1.0_dev.json'}"
-    learning = load_dataset(spec, "tune")
-    if split == "test":
-        measured = load_dataset(spec, "test")
-    else:
+    learning, measured = (replace(load_dataset(spec, part), name=NAME) for part in ("tune", "test"))
+    if split == "tune":
         learning, measured = divided(learning, DEVELOPMENT_SHARE)
     return (
         replace(learning, questions=_spaced(learning.questions, learning_questions)),

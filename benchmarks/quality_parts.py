@@ -114,7 +114,6 @@ class Measurement:
         share, rankers = self._fitted(stored, fitting, blend)
         name = Path(model).name
         alone, mixed, feature = name, f"{name}, blend {share:.2f}", f"lexical + ranker with {name}'s logit"
-        index = self.lexical.lexical_index
         index, top = self.lexical.lexical_index, TOP_N
         ranker = LearningToRankPostprocessor.for_index
         systems = {

@@ -10,7 +10,6 @@ from llama_index_ko_rerank.data import PairDataset, load_sentence_pairs
 from llama_index_ko_rerank.embed import KoreanEmbedding
 from llama_index_ko_rerank.evaluate import Correlation, CorrelationReport, sts_correlation
 from llama_index_ko_rerank.train import train_bi_encoder
-from llama_index_ko_rerank.train.bi_encoder_recipes import STS
 from llama_index_ko_rerank.train.scratch import untrained_twin
 
 SEED = 42
@@ -38,8 +37,6 @@ def sts_report(work: Path, command: str) -> CorrelationReport:
 def _trained(base: str, work: Path) -> Path:
     folder = work / f"sts-{base}"
     if not (folder / "modules.json").exists():
-        schedule = STS.scratch
-        assert schedule is not None  # the recipe has one
         train_bi_encoder(
             read_korsts("train"),
             folder,
@@ -48,11 +45,6 @@ def _trained(base: str, work: Path) -> Path:
             validation=read_korsts("dev"),
             seed=SEED,
             resume=folder.exists(),
-            # A static embedding learns nothing at the rate of a transformer: ko-static takes that of one from nothing.
-            epochs=schedule.epochs,
-            batch_size=schedule.batch_size,
-            learning_rate=schedule.learning_rate,
-            warmup_steps=schedule.warmup_steps,
         )
     return folder
 

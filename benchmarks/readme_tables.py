@@ -16,6 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import readme_models
+
 from llama_index_ko_rerank.evaluate.rendering import markdown_table
 
 ROOT = Path(__file__).parents[1]
@@ -143,6 +145,9 @@ def crash(language: str) -> str:
 TABLES: dict[str, Callable[[str], str]] = {
     "quality": quality,
     "carried": carried,
+    "models": readme_models.models,
+    "gains": readme_models.gains,
+    "sts": readme_models.sts,
     "speed": speed,
     "rerank": rerank,
     "store": store,

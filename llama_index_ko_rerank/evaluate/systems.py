@@ -34,6 +34,7 @@ class SystemParts:
         embed_model: Of the systems with ``dense`` and ``hybrid`` in their names.
         base_embed_model: Of ``dense-base``: the model before it was trained.
         reranker: Of the systems that end in ``+rerank``.
+        base_reranker: Of ``hybrid+rerank-base``: the cross-encoder before it was trained further.
         fitted_weights: Of ``hybrid-fitted``: how much ``lexical`` and ``dense`` count, fitted on other questions.
         candidates: How many candidates a hybrid hands to a reranker.
     """
@@ -43,6 +44,7 @@ class SystemParts:
     embed_model: BaseEmbedding | None = None
     base_embed_model: BaseEmbedding | None = None
     reranker: BaseNodePostprocessor | None = None
+    base_reranker: BaseNodePostprocessor | None = None
     fitted_weights: Mapping[str, float] | None = None
     candidates: int = 30
 
@@ -111,10 +113,12 @@ def _equal_rrf(parts: SystemParts) -> SearchSystem:
     return SearchSystem(HybridRetriever(legs, fusion="rrf", similarity_top_k=parts.candidates))
 
 
-def _reranked(retriever: BaseRetriever, parts: SystemParts, embed_model: BaseEmbedding | None = None) -> SearchSystem:
-    if parts.reranker is None:
-        raise InvalidSetting("the systems that end in '+rerank' need a reranker, and none was given")
-    return SearchSystem(retriever, [parts.reranker], embed_model)
+def _reranked(
+    retriever: BaseRetriever, reranker: BaseNodePostprocessor | None, embed_model: BaseEmbedding | None = None
+) -> SearchSystem:
+    if reranker is None:
+        raise InvalidSetting("the systems with '+rerank' in their names need a reranker, and none was given")
+    return SearchSystem(retriever, [reranker], embed_model)
 
 
 SYSTEMS: dict[str, tuple[str, Callable[[SystemParts], SearchSystem]]] = {
@@ -133,7 +137,7 @@ SYSTEMS: dict[str, tuple[str, Callable[[SystemParts], SearchSystem]]] = {
     "dense": ("the embedding model", _dense),
     "dense+rerank": (
         "the embedding model, reordered by the cross-encoder",
-        lambda parts: _reranked(parts.dense, parts, parts.embed_model),
+        lambda parts: _reranked(parts.dense, parts.reranker, parts.embed_model),
     ),
     "rrf-equal": ("bm25 and dense by reciprocal rank fusion of equal weights", _equal_rrf),
     "hybrid": ("lexical and dense, convex, default weights", lambda parts: SearchSystem(_hybrid(parts))),
@@ -147,7 +151,11 @@ SYSTEMS: dict[str, tuple[str, Callable[[SystemParts], SearchSystem]]] = {
     ),
     "hybrid+rerank": (
         "the hybrid, reordered by the cross-encoder",
-        lambda parts: _reranked(_hybrid(parts), parts),
+        lambda parts: _reranked(_hybrid(parts), parts.reranker),
+    ),
+    "hybrid+rerank-base": (
+        "the hybrid, reordered by the cross-encoder before it was trained further",
+        lambda parts: _reranked(_hybrid(parts), parts.base_reranker),
     ),
 }
 """Every system by name, with what it is and how it is made."""

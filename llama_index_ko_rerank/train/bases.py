@@ -93,6 +93,14 @@ def bi_encoder_base(
     return Base(name, folder.revision, model, set_max_tokens(model, folder, None), found_pooling)
 
 
+def is_static_folder(base: str) -> bool:
+    """Return whether a base is a static embedding in a folder or in the wheel; nothing is loaded or downloaded."""
+    known = find_model(base)
+    folder = Path(base).expanduser()
+    modules = ((known.folder if known and not folder.is_dir() else None) or folder) / "modules.json"
+    return modules.is_file() and "StaticEmbedding" in modules.read_text(encoding="utf-8")
+
+
 def _bring_to_unit_spread(embedding: StaticEmbedding) -> None:
     """Divide by the standard deviation, which changes no cosine: the recipes' rates are for numbers of about 1.
 

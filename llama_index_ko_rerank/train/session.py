@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from llama_index_ko_rerank.data.dataset import PairDataset, RetrievalDataset
 from llama_index_ko_rerank.errors import InvalidSetting
+from llama_index_ko_rerank.train.bases import is_static_folder
 from llama_index_ko_rerank.train.holdout import split_rows
 from llama_index_ko_rerank.train.leaks import without_near_leaks
 from llama_index_ko_rerank.train.output import OutputFolder
@@ -98,7 +99,8 @@ def open_session(
 
 
 def _schedule(recipe: Recipe, base: str) -> Schedule:
-    if base != SCRATCH:
+    """Return how a base learns: static embeddings at the rates of one from nothing, transformers gently."""
+    if base != SCRATCH and (recipe.scratch is None or not is_static_folder(base)):
         return recipe.schedule
     if recipe.scratch is None:
         raise InvalidSetting(

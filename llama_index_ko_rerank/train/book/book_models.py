@@ -22,7 +22,7 @@ from llama_index_ko_rerank.train.book.book_data import BookData
 from llama_index_ko_rerank.train.cross_encoder import train_cross_encoder
 from llama_index_ko_rerank.train.cross_encoder_recipes import BOOK_RERANK
 from llama_index_ko_rerank.train.plan import choose_device
-from llama_index_ko_rerank.train.recipe import SCRATCH, Recipe
+from llama_index_ko_rerank.train.recipe import SCRATCH
 from llama_index_ko_rerank.train.scratch import untrained_twin
 
 SETTINGS_FILE = "settings.json"
@@ -119,33 +119,18 @@ class BookModels:
 
     def sts(self) -> Path:
         """Train the embedding model on sentence pairs, and return its folder."""
-        settings = self._bi_encoder(BOOK_STS, is_static=self.is_static and self._settings.bi_encoder_base != SCRATCH)
         base = self._settings.bi_encoder_base
-        return self._trained("sts", train_bi_encoder, self._data.sts, base=base, recipe=BOOK_STS, **settings)
+        return self._trained("sts", train_bi_encoder, self._data.sts, base=base, recipe=BOOK_STS)
 
     def mrc(self) -> Path:
         """Train that model on questions and contexts, and return its folder."""
-        settings = self._bi_encoder(BOOK_MRC, is_static=self.is_static)
         base = str(self.sts())
-        return self._trained("mrc", train_bi_encoder, self._data.mrc, base=base, recipe=BOOK_MRC, **settings)
+        return self._trained("mrc", train_bi_encoder, self._data.mrc, base=base, recipe=BOOK_MRC)
 
     def cross_encoder(self) -> Path:
         """Train the cross-encoder on questions and contexts, and return its folder."""
         base = self._settings.cross_encoder_base
         return self._trained("reranker", train_cross_encoder, self._data.mrc, base=base, recipe=BOOK_RERANK)
-
-    def _bi_encoder(self, recipe: Recipe, *, is_static: bool) -> dict[str, Any]:
-        """Choose how a base learns: a static embedding, trained or not, as the recipe says of one from nothing."""
-        if not is_static:
-            return {}
-        schedule = recipe.scratch
-        assert schedule is not None  # both recipes of the book have one
-        return {
-            "epochs": schedule.epochs,
-            "batch_size": schedule.batch_size,
-            "learning_rate": schedule.learning_rate,
-            "warmup_steps": schedule.warmup_steps,
-        }
 
     def _trained(self, name: str, train: Callable[..., Any], rows: Any, **settings: Any) -> Path:
         folder = self._folder / name
