@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -16,12 +17,14 @@ from llama_index_ko_rerank.data.document_split import split_by_document
 from llama_index_ko_rerank.data.llm_questions import questions_from_llm
 from llama_index_ko_rerank.data.question_filters import filter_by_search
 from llama_index_ko_rerank.data.synthesize import make_questions
-from llama_index_ko_rerank.errors import EmptyCorpus
+from llama_index_ko_rerank.errors import EmptyCorpus, MalformedData
 from llama_index_ko_rerank.evaluate.rendering import write_json_file
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
 
 if TYPE_CHECKING:
     from llama_index.core.llms import LLM
+
+_logger = logging.getLogger(__name__)
 
 PARTS = ("train", "fit", "held-out")
 _DEPTH = 30
@@ -141,13 +144,22 @@ def _made(
         ]
     else:
         found = []
+        unread: list[tuple[int, MalformedData]] = []
         for start in range(0, len(collected.passages), _DEPTH):
             some = collected.passages[start : start + _DEPTH]
             answered = questions_from_llm(
-                some, llm, per_passage=min(4, settings.questions_per_passage), on_failure=lambda *_: None
+                some,
+                llm,
+                per_passage=min(4, settings.questions_per_passage),
+                on_failure=lambda batch, problem: unread.append((len(batch), problem)),
             )
             found += [(question.text, question.passage_id) for question in answered]
             on_progress("asking the LLM", start + len(some), len(collected.passages))
+        if unread:
+            _logger.warning(
+                "%d of %d passages got no questions, since the LLM's replies on them could not be read; the first: %s",
+                *(sum(passages for passages, _ in unread), len(collected.passages), unread[0][1]),
+            )
     return [Question(f"made-{number}", text, (passage,)) for number, (text, passage) in enumerate(found)]
 
 

@@ -1,0 +1,41 @@
+"""Dense and lexical search on Qdrant, with the retriever, ranker and cross-encoder on top unchanged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llama_index_ko_rerank.lazy import lazy_exports
+from llama_index_ko_rerank.scale.qdrant.extra import check_extra
+
+if TYPE_CHECKING:
+    from llama_index_ko_rerank.scale.qdrant.failures import QdrantUnavailable
+    from llama_index_ko_rerank.scale.qdrant.index import build_qdrant_index, open_qdrant_index
+    from llama_index_ko_rerank.scale.qdrant.lexical import KoreanQdrantRetriever
+    from llama_index_ko_rerank.scale.qdrant.statistics import QdrantStatistics
+    from llama_index_ko_rerank.scale.qdrant.vector_store import KoreanQdrantVectorStore
+
+__all__ = [
+    "KoreanQdrantRetriever",
+    "KoreanQdrantVectorStore",
+    "QdrantStatistics",
+    "QdrantUnavailable",
+    "build_qdrant_index",
+    "open_qdrant_index",
+]
+
+_MODULES = {
+    "KoreanQdrantRetriever": "lexical",
+    "KoreanQdrantVectorStore": "vector_store",
+    "QdrantStatistics": "statistics",
+    "QdrantUnavailable": "failures",
+    "build_qdrant_index": "index",
+    "open_qdrant_index": "index",
+}
+
+_find, __dir__ = lazy_exports(__name__, _MODULES)
+
+
+def __getattr__(name: str) -> object:
+    if name in _MODULES:
+        check_extra()
+    return _find(name)
