@@ -26,6 +26,7 @@ Every error of this package is a `KoRerankError`, and each leaf is also the buil
         ├── IndexBusy (TimeoutError)          another process or thread is writing the index
         ├── IndexReadOnly (PermissionError)   a change of an index in a folder that cannot be written
         ├── IndexTooNew (ValueError)          an index that a newer release made
+        ├── QdrantUnavailable (ConnectionError) a Qdrant server that is down, overloaded or fails
         ├── DiskFull (OSError)                no room for a change; what was there still is
         ├── ModelMismatch (ValueError)        an index opened with another embedding model or tokenizer
         ├── DimensionMismatch (ValueError)    a vector of another length than the index holds
@@ -136,6 +137,10 @@ class IndexReadOnly(StoreError, PermissionError):
 
 class IndexTooNew(StoreError, ValueError):
     """A newer release of this package made the index."""
+
+
+class QdrantUnavailable(StoreError, ConnectionError):
+    """A Qdrant server is down, too slow, overloaded, or fails."""
 
 
 class DiskFull(StoreError, OSError):

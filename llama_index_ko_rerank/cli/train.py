@@ -37,7 +37,9 @@ def train(
         str | None, typer.Option(help="The split to validate on; by default a tenth is held out.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="How often to go through the data; or as the recipe says.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Rows a step; or as the recipe says.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Rows a step, of all processes of torchrun together; or as the recipe says.")
+    ] = None,
     learning_rate: Annotated[float | None, typer.Option(help="The highest rate; or as the recipe says.")] = None,
     max_steps: Annotated[int | None, typer.Option(help="Stop after so many steps.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same weights on a CPU.")] = 42,
@@ -71,6 +73,7 @@ def train(
     """Fit a model to your data: an embedding model (bi-encoder) or a reranker (cross-encoder)."""
     configure()
     from llama_index_ko_rerank.train import TrainingRequest, adjust_recipe, forecast_training, train_model
+    from llama_index_ko_rerank.train.distributed import is_first
     from llama_index_ko_rerank.train.recipes import find_recipe
 
     dataset = _load(data, split)
@@ -100,13 +103,15 @@ def train(
         seed=seed,
         resume=resume,
         overwrite=overwrite,
-        show_progress=errors.is_terminal,
+        show_progress=errors.is_terminal and is_first(),
     )
     if dry_run:
         for line in forecast_training(kind.value, dataset, request, validation=validation).lines():
             output.print(line, markup=False, highlight=False)
         return
     result = train_model(kind.value, dataset, request, validation=validation)
+    if not is_first():
+        return
     output.print(f"[bold]{result.path}[/]  {result.metric} [bold]{result.best_value:.3f}[/] at step {result.best_step}")
     for step, value in result.history:
         output.print(f"  step {step:>6}  {result.metric} {value:.3f}")

@@ -21,6 +21,7 @@ from llama_index_ko_rerank.catalog import PoolingMode
 from llama_index_ko_rerank.errors import InvalidSetting, UnsuitableModel, nearest
 from llama_index_ko_rerank.train.augment import with_lost_spaces
 from llama_index_ko_rerank.train.bases import Base, bi_encoder_base, trained_cross_encoder
+from llama_index_ko_rerank.train.distributed import processes
 from llama_index_ko_rerank.train.loop import Lesson
 from llama_index_ko_rerank.train.lora import merge_adapters, prepare_decoder, require_peft
 from llama_index_ko_rerank.train.mining import mine_hard_negatives
@@ -176,9 +177,15 @@ def ranking_loss(model: SentenceTransformer, recipe: Recipe, batch_size: int) ->
     whole = recipe.mini_batch is None or batch_size <= recipe.mini_batch or isinstance(model[0], StaticEmbedding)
     similarity = _cosines_in_32_bits if recipe.lora is not None else cos_sim
     if whole:
-        return MultipleNegativesRankingLoss(model, scale=recipe.scale, similarity_fct=similarity)
+        return MultipleNegativesRankingLoss(
+            model, scale=recipe.scale, similarity_fct=similarity, gather_across_devices=processes() > 1
+        )
     return CachedMultipleNegativesRankingLoss(
-        model, scale=recipe.scale, similarity_fct=similarity, mini_batch_size=recipe.mini_batch or 1
+        model,
+        scale=recipe.scale,
+        similarity_fct=similarity,
+        mini_batch_size=recipe.mini_batch or 1,
+        gather_across_devices=processes() > 1,
     )
 
 

@@ -27,6 +27,7 @@ from transformers import PrinterCallback, TrainerState
 from llama_index_ko_rerank.embed.loading import no_library_bars
 from llama_index_ko_rerank.train.batches import ApartBatches, ShuffledBatches
 from llama_index_ko_rerank.train.disk_room import full_disk_is_said
+from llama_index_ko_rerank.train.distributed import SharedBatches, processes, trainer_options, wait_for_all
 from llama_index_ko_rerank.train.plan import RunPlan
 from llama_index_ko_rerank.train.probes import Probe
 from llama_index_ko_rerank.train.recipe import Batches
@@ -109,6 +110,7 @@ def run(
     try:
         with no_library_bars(), full_disk_is_said(checkpoints, advice):
             state = _train(model, lesson, checkpoints, resume_from, seed, device, show_progress)
+            wait_for_all()  # for the one that writes the checkpoints
             best_step = state.best_global_step or state.global_step
             if best_step != state.global_step:
                 load_weights(model, checkpoints / f"checkpoint-{best_step}")
@@ -197,6 +199,7 @@ def _options(lesson: Lesson[_Model], checkpoints: Path, *, seed: int, device: st
         "disable_tqdm": True,  # TrainingBar draws instead
         "use_cpu": device == "cpu",
         "dataloader_pin_memory": device == "cuda",
+        **trainer_options(device),
     }
 
 
@@ -238,6 +241,13 @@ class _PlainCheckpoints(BaseTrainer):
 
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
         """Leave out the library's card; ours is written at the end."""
+
+    def get_batch_sampler(self, *arguments: Any, **options: Any) -> Any:
+        """Share the batches of one process among all; the arguments are the library's."""
+        if processes() == 1:
+            return super().get_batch_sampler(*arguments, **options)
+        # The library would leave out the last rows of an epoch, for fear that they cannot be shared evenly.
+        return SharedBatches(super().get_batch_sampler(*arguments, **options | {"drop_last": False}), processes())
 
     def _save(self, output_dir: str | None = None, state_dict: object = None) -> None:  # noqa: ARG002
         self.model.save_pretrained(output_dir or str(self.args.output_dir), create_model_card=False)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from llama_index_ko_rerank.data.dataset import PairDataset, RetrievalDataset
 from llama_index_ko_rerank.errors import InvalidSetting
 from llama_index_ko_rerank.train.bases import is_static_folder
+from llama_index_ko_rerank.train.distributed import join_processes, wait_for_all
 from llama_index_ko_rerank.train.holdout import split_rows
 from llama_index_ko_rerank.train.leaks import without_near_leaks
 from llama_index_ko_rerank.train.output import OutputFolder
@@ -75,6 +76,7 @@ def open_session(
     if request.max_steps is not None and request.max_steps < 1:
         raise InvalidSetting(f"max_steps must be 1 or more, not {request.max_steps}")
     device = choose_device(request.device)
+    join_processes(device, batch_size=schedule.batch_size)
     everything = read_rows(dataset, classes=recipe.learns_classes)
     check_learnable(everything)
     given = None if validation is None else read_rows(validation, classes=recipe.learns_classes)
@@ -82,6 +84,8 @@ def open_session(
     training, near_leaks = without_near_leaks(training, held, drop=recipe.drops_near_leaks)
     if near_leaks and recipe.drops_near_leaks:
         check_learnable(training)
+    output = OutputFolder.prepare(request.output_dir, overwrite=request.overwrite, resume=request.resume, writes=writes)
+    wait_for_all()  # all of them have looked at the folder before one writes into it
     return Session(
         request=request,
         started=started,
@@ -92,9 +96,7 @@ def open_session(
         validation=held,
         held_out=validation is None,
         near_leaks=near_leaks,
-        output=OutputFolder.prepare(
-            request.output_dir, overwrite=request.overwrite, resume=request.resume, writes=writes
-        ),
+        output=output,
     )
 
 

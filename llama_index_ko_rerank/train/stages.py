@@ -10,6 +10,7 @@ from typing import TypeVar
 from sentence_transformers import CrossEncoder, SentenceTransformer
 
 from llama_index_ko_rerank.evaluate.rendering import write_json_file
+from llama_index_ko_rerank.train.distributed import is_first
 from llama_index_ko_rerank.train.loop import Lesson, Outcome, load_weights, run
 from llama_index_ko_rerank.train.output import newest_checkpoint
 
@@ -59,7 +60,7 @@ def run_stages(
                 device=device,
                 show_progress=show_progress,
             )
-            if len(lessons) > 1:
+            if len(lessons) > 1 and is_first():
                 _write_outcome(folder, outcome)
         else:
             load_weights(model, folder / f"checkpoint-{outcome.best_step}")

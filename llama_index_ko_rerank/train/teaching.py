@@ -15,6 +15,7 @@ from sentence_transformers import CrossEncoder, SentenceTransformer
 from llama_index_ko_rerank.embed.loading import no_library_bars
 from llama_index_ko_rerank.train.bases import Base
 from llama_index_ko_rerank.train.disk_room import full_disk_is_said
+from llama_index_ko_rerank.train.distributed import is_first, wait_for_all
 from llama_index_ko_rerank.train.loop import Lesson, Outcome
 from llama_index_ko_rerank.train.model_card import CardFacts, model_card
 from llama_index_ko_rerank.train.output import newest_checkpoint
@@ -62,7 +63,9 @@ def teach(prepared: Prepared[_Model]) -> TrainingResult:
         prepared.first_weights(model)
         start_value = probe.value(model)
     checkpoints = session.output.checkpoints
-    session.output.begin(_record(prepared))
+    if is_first():
+        session.output.begin(_record(prepared))
+    wait_for_all()
     resumable = any(map(newest_checkpoint, stage_folders(checkpoints, len(lessons))))
     if session.request.resume and not resumable:
         _log.warning("there is no whole checkpoint in %s, so training begins at step 0", checkpoints)
@@ -93,7 +96,9 @@ def teach(prepared: Prepared[_Model]) -> TrainingResult:
             "no step beat the start of training (%s %.4f, best %.4f at step %d): the model in %s is no better for it",
             *(result.metric, start_value, result.best_value, result.best_step, result.path),
         )
-    _publish(prepared, result)
+    if is_first():
+        _publish(prepared, result)
+    wait_for_all()
     return result
 
 

@@ -39,8 +39,10 @@ def python_blocks(page):
 
 
 @pytest.fixture(scope="module")
-def words_of_the_package():
-    sources = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / PACKAGE).rglob("*.py")))
+def words_of_the_code():
+    """Every name of the package, and of the benchmarks, whose results the pages quote by key."""
+    files = [*sorted((ROOT / PACKAGE).rglob("*.py")), *sorted((ROOT / "benchmarks").glob("*.py"))]
+    sources = "".join(path.read_text(encoding="utf-8") for path in files)
     return set(re.findall(r"[A-Za-z_]\w*", sources))
 
 
@@ -55,7 +57,7 @@ def test_python_blocks_import_only_what_there_is(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=by_name)
-def test_names_in_the_text_stand_in_the_code(page, words_of_the_package):
+def test_names_in_the_text_stand_in_the_code(page, words_of_the_code):
     """A name is what has an underscore or a capital inside, or is called, between backticks."""
     text = prose(page.read_text(encoding="utf-8"))
     unknown = []
@@ -65,9 +67,9 @@ def test_names_in_the_text_stand_in_the_code(page, words_of_the_package):
             continue
         name = called[1].rpartition(".")[2]
         is_name = "(" in quoted or re.fullmatch(r"[a-z]+(_[a-z0-9]+)+|[A-Z][a-z0-9]+([A-Z][A-Za-z0-9]*)+", name)
-        if name not in words_of_the_package:  # Prometheus writes _total behind; the prefix may be the code's constant
+        if name not in words_of_the_code:  # Prometheus writes _total behind; the prefix may be the code's constant
             name = name.removeprefix("ko_rerank_").removesuffix("_total")
-        if is_name and not name.isupper() and name not in words_of_the_package | FOREIGN and name != PACKAGE:
+        if is_name and not name.isupper() and name not in words_of_the_code | FOREIGN and name != PACKAGE:
             unknown.append(quoted)
     assert unknown == []
 

@@ -21,13 +21,13 @@ from llama_index_ko_rerank.errors import (
     InvalidNode,
     InvalidSetting,
     ModelMismatch,
+    QdrantUnavailable,
     StoreError,
     UnsupportedQuery,
 )
 from llama_index_ko_rerank.scale.qdrant import (
     KoreanQdrantRetriever,
     KoreanQdrantVectorStore,
-    QdrantUnavailable,
     build_qdrant_index,
     open_qdrant_index,
 )

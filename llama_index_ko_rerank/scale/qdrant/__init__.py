@@ -8,7 +8,6 @@ from llama_index_ko_rerank.lazy import lazy_exports
 from llama_index_ko_rerank.scale.qdrant.extra import check_extra
 
 if TYPE_CHECKING:
-    from llama_index_ko_rerank.scale.qdrant.failures import QdrantUnavailable
     from llama_index_ko_rerank.scale.qdrant.index import build_qdrant_index, open_qdrant_index
     from llama_index_ko_rerank.scale.qdrant.lexical import KoreanQdrantRetriever
     from llama_index_ko_rerank.scale.qdrant.statistics import QdrantStatistics
@@ -18,7 +17,6 @@ __all__ = [
     "KoreanQdrantRetriever",
     "KoreanQdrantVectorStore",
     "QdrantStatistics",
-    "QdrantUnavailable",
     "build_qdrant_index",
     "open_qdrant_index",
 ]
@@ -27,7 +25,6 @@ _MODULES = {
     "KoreanQdrantRetriever": "lexical",
     "KoreanQdrantVectorStore": "vector_store",
     "QdrantStatistics": "statistics",
-    "QdrantUnavailable": "failures",
     "build_qdrant_index": "index",
     "open_qdrant_index": "index",
 }

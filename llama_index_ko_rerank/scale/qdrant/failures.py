@@ -11,11 +11,14 @@ from grpc import RpcError, StatusCode  # type: ignore[import-untyped]  # grpc ha
 from qdrant_client.common.client_exceptions import QdrantException
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from llama_index_ko_rerank.errors import DiskFull, IndexNotFound, IndexReadOnly, KoRerankError, StoreError
-
-
-class QdrantUnavailable(StoreError, ConnectionError):
-    """A Qdrant server is down, too slow, overloaded, or fails."""
+from llama_index_ko_rerank.errors import (
+    DiskFull,
+    IndexNotFound,
+    IndexReadOnly,
+    KoRerankError,
+    QdrantUnavailable,
+    StoreError,
+)
 
 
 @contextmanager

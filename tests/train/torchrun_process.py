@@ -1,0 +1,37 @@
+"""One process of a training run, which notes its losses."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import torch
+from notice_board import notice_board
+
+from llama_index_ko_rerank.train.bi_encoder_lessons import prepare_bi_encoder
+from llama_index_ko_rerank.train.request import TrainingRequest
+from llama_index_ko_rerank.train.session import open_session
+from llama_index_ko_rerank.train.teaching import teach
+
+
+def main(folder):
+    torch.set_num_threads(1)
+    request = TrainingRequest(
+        output_dir=folder / "model", epochs=4, batch_size=8, show_progress=False, device="cpu", seed=3
+    )
+    prepared = prepare_bi_encoder(open_session("bi-encoder", notice_board(), None, request))
+    losses, rows = [], []
+
+    def note(_module, inputs, loss):
+        losses.append(loss.item())
+        rows.append(len(next(iter(inputs[0]))["offsets"]))
+
+    prepared.lessons[0].loss.register_forward_hook(note)
+    result = teach(prepared)
+    rank = os.environ.get("RANK", "0")
+    content = {"losses": losses, "rows": rows, "history": result.history}
+    (folder / f"rank-{rank}.json").write_text(json.dumps(content), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
