@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
@@ -12,7 +11,6 @@ from typing import Any, Self
 from llama_index.core.bridge.pydantic import PrivateAttr
 from llama_index.core.schema import BaseNode
 from llama_index.core.vector_stores.types import (
-    BasePydanticVectorStore,
     MetadataFilters,
     VectorStoreQuery,
     VectorStoreQueryResult,
@@ -20,10 +18,11 @@ from llama_index.core.vector_stores.types import (
 
 from llama_index_ko_rerank.scale.sharded_layout import find_shards, shard_of
 from llama_index_ko_rerank.store.queries import refuse_options
+from llama_index_ko_rerank.store.threaded import ThreadedVectorStore
 from llama_index_ko_rerank.store.vector_store import DurableFaissVectorStore
 
 
-class ShardedVectorStore(BasePydanticVectorStore):
+class ShardedVectorStore(ThreadedVectorStore):
     """Search and change the shards of a collection as if they were one store.
 
     Every shard is asked for as many nodes as the question wants, side by side, and the best of all are kept, so that
@@ -150,15 +149,3 @@ class ShardedVectorStore(BasePydanticVectorStore):
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
-        """Do as `add`, off the event loop."""
-        return await asyncio.to_thread(self.add, nodes, **kwargs)
-
-    async def adelete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
-        """Do as `delete`, off the event loop."""
-        await asyncio.to_thread(self.delete, ref_doc_id, **delete_kwargs)
-
-    async def aquery(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
-        """Do as `query`, off the event loop."""
-        return await asyncio.to_thread(self.query, query, **kwargs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any, Self
 from llama_index.core.bridge.pydantic import PrivateAttr
 from llama_index.core.schema import BaseNode
 from llama_index.core.vector_stores.types import (
-    BasePydanticVectorStore,
     MetadataFilters,
     VectorStoreQuery,
     VectorStoreQueryResult,
@@ -24,13 +22,14 @@ from llama_index_ko_rerank.store.index_settings import IndexSettings, VectorType
 from llama_index_ko_rerank.store.node_rows import to_node
 from llama_index_ko_rerank.store.node_table import NodeTable
 from llama_index_ko_rerank.store.queries import check_ids, check_query, refuse_options
+from llama_index_ko_rerank.store.threaded import ThreadedVectorStore
 
 logger = logging.getLogger(__name__)
 
 _CONSTANTS: dict[str, bool] = {"stores_text": True, "is_embedding_query": True, "flat_metadata": False}
 
 
-class DurableFaissVectorStore(BasePydanticVectorStore):
+class DurableFaissVectorStore(ThreadedVectorStore):
     """Keep nodes and vectors in a folder so that nothing is lost, and search them by cosine.
 
     When a method that adds or deletes returns, the change is on disk: one synced SQLite transaction. There is no need
@@ -294,31 +293,3 @@ class DurableFaissVectorStore(BasePydanticVectorStore):
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
-        """Do as `add`, off the event loop."""
-        return await asyncio.to_thread(self.add, nodes, **kwargs)
-
-    async def adelete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
-        """Do as `delete`, off the event loop."""
-        await asyncio.to_thread(self.delete, ref_doc_id, **delete_kwargs)
-
-    async def adelete_nodes(
-        self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None, **delete_kwargs: Any
-    ) -> None:
-        """Do as `delete_nodes`, off the event loop."""
-        await asyncio.to_thread(self.delete_nodes, node_ids, filters, **delete_kwargs)
-
-    async def aget_nodes(
-        self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
-    ) -> list[BaseNode]:
-        """Do as `get_nodes`, off the event loop."""
-        return await asyncio.to_thread(self.get_nodes, node_ids, filters)
-
-    async def aclear(self) -> None:
-        """Do as `clear`, off the event loop."""
-        await asyncio.to_thread(self.clear)
-
-    async def aquery(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
-        """Do as `query`, off the event loop."""
-        return await asyncio.to_thread(self.query, query, **kwargs)

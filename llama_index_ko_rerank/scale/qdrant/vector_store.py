@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from llama_index.core.bridge.pydantic import PrivateAttr
 from llama_index.core.schema import BaseNode
 from llama_index.core.vector_stores.types import (
-    BasePydanticVectorStore,
     MetadataFilters,
     VectorStoreQuery,
     VectorStoreQueryResult,
@@ -25,9 +23,10 @@ from llama_index_ko_rerank.scale.qdrant.sparse import SparseEncoder
 from llama_index_ko_rerank.scale.qdrant.writing import check_dimension, write_nodes
 from llama_index_ko_rerank.store.filters import compile_filters
 from llama_index_ko_rerank.store.queries import check_ids, check_query, refuse_options
+from llama_index_ko_rerank.store.threaded import ThreadedVectorStore
 
 
-class KoreanQdrantVectorStore(BasePydanticVectorStore):
+class KoreanQdrantVectorStore(ThreadedVectorStore):
     """Search the nodes of a collection that `build_qdrant_index` made by cosine, and keep its sparse vectors current.
 
     Adding a node whose id is there replaces it, so that adding again after a failure is safe. A change of more than 128
@@ -196,27 +195,3 @@ class KoreanQdrantVectorStore(BasePydanticVectorStore):
         return VectorStoreQueryResult(
             nodes=nodes, similarities=[point.score for point in points], ids=[node.node_id for node in nodes]
         )
-
-    async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
-        """Do as `add`, off the event loop."""
-        return await asyncio.to_thread(self.add, nodes, **kwargs)
-
-    async def adelete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
-        """Do as `delete`, off the event loop."""
-        await asyncio.to_thread(self.delete, ref_doc_id, **delete_kwargs)
-
-    async def adelete_nodes(
-        self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None, **delete_kwargs: Any
-    ) -> None:
-        """Do as `delete_nodes`, off the event loop."""
-        await asyncio.to_thread(self.delete_nodes, node_ids, filters, **delete_kwargs)
-
-    async def aget_nodes(
-        self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
-    ) -> list[BaseNode]:
-        """Do as `get_nodes`, off the event loop."""
-        return await asyncio.to_thread(self.get_nodes, node_ids, filters)
-
-    async def aquery(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
-        """Do as `query`, off the event loop."""
-        return await asyncio.to_thread(self.query, query, **kwargs)
