@@ -72,6 +72,7 @@ class _Stopped(BaseException):
     """A kill at the moment that a step is announced."""
 
 
+@pytest.mark.slow
 def test_a_run_stopped_anywhere_is_no_collection_and_goes_on_to_the_same_result(adapted, documents, tiny, tmp_path):
     out = tmp_path / "모음"
     for stop in ("training the embedding", "indexing all documents", "measuring every step"):

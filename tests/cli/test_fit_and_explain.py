@@ -37,6 +37,7 @@ def test_fit_makes_a_collection_and_keeps_only_what_helps(invoke, static_model, 
     assert "lexical 1" in explained.output
 
 
+@pytest.mark.slow
 def test_fit_tries_a_cross_encoder_and_says_what_became_of_it(invoke, static_model, tmp_path):
     texts = [passage.text for passage in load_dataset("sample", "validation").passages]
     settings = SmallBertSettings(layers=2, hidden=16, heads=2, intermediate=16, positions=64)
@@ -56,6 +57,7 @@ def test_fit_tries_a_cross_encoder_and_says_what_became_of_it(invoke, static_mod
         assert settings["blend"] == 0
 
 
+@pytest.mark.slow
 def test_fit_without_a_collection_makes_one_with_the_embedding_in_the_wheel(invoke, tmp_path):
     done = invoke("fit", "--data", "sample", "--split", "train", "--out", tmp_path / "new")
     assert done.exit_code == 0, done.output

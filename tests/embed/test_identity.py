@@ -28,6 +28,7 @@ def test_an_identity_is_json_and_names_what_decides_a_vector(folder_name, reques
     assert identity["normalized"] is True
 
 
+@pytest.mark.slow
 def test_equal_models_are_equal_in_another_process_and_another_folder(mean_folder, tmp_path):
     copied = shutil.copytree(mean_folder, tmp_path / mean_folder.name)
     program = (

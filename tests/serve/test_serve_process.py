@@ -13,6 +13,8 @@ from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 from llama_index.postprocessor.tei_rerank import TextEmbeddingInference
 from service_process import HEADERS, KEY, QUESTION, TEXTS, lines_of
 
+pytestmark = pytest.mark.slow  # a process with both models
+
 
 def ask(server, path, **body):
     return httpx.post(server.url + path, json=body, headers=HEADERS, timeout=60)

@@ -392,6 +392,7 @@ def test_an_index_that_followed_every_change_equals_one_built_at_the_end(tmp_pat
     assert contents(base / "따라감") == contents(base / "새로")
 
 
+@pytest.mark.slow
 def test_after_kill_9_what_was_done_is_kept_and_the_next_run_does_the_rest(tmp_path):
     docs = _write(tmp_path / "문서", {f"{number:03}.txt": f"{number}번째 글이다. {LEAVE}" * 30 for number in range(40)})
     process = subprocess.Popen(

@@ -39,7 +39,8 @@ print("same:", (resumed.path / "model.safetensors").read_bytes() == (unbroken.pa
 NO_MODEL, NO_OPTIMIZER = 8, 256  # kilobytes: no room for the weights; room for them and not for what AdamW keeps
 
 
-@pytest.mark.parametrize("kilobytes", [pytest.param(NO_MODEL, marks=pytest.mark.slow), NO_OPTIMIZER])
+@pytest.mark.slow
+@pytest.mark.parametrize("kilobytes", [NO_MODEL, NO_OPTIMIZER])
 def test_a_full_disk_is_said_and_the_run_can_be_resumed(kilobytes, bare_bert, tmp_path):
     code = CODE.format(tests=str(Path(__file__).parent), base=str(bare_bert), folder=str(tmp_path), kilobytes=kilobytes)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False)

@@ -122,6 +122,7 @@ def ctrl_c_is_heard():
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", [1, 2])
 def test_a_run_broken_in_either_stage_ends_as_an_unbroken_one(stage, notices, bare_bert, tmp_path, ctrl_c_is_heard):
     options = QUICK | {"base": str(bare_bert), "recipe": STRONG, "seed": 5, "epochs": 6, "batch_size": 32}
