@@ -1,12 +1,11 @@
 """How fast cross-encoders rerank, beside LlamaIndex's own SentenceTransformerRerank, in one interleaved run.
 
-    python benchmarks/rerank_speed.py [--questions N] [--shapes 6x768 6x384] [--trained FOLDER] [--widened FOLDER]
-        [--json PATH]
+    python benchmarks/rerank_speed.py [--questions N] [--shapes 6x768 6x384] [--trained FOLDER] [--json PATH]
 
 Needs the data folder (`KO_RERANK_DATA`, or `../shared/data` beside the repository) for KorQuAD's paragraphs. The
-models have random weights, since speed does not depend on them; ``--trained`` adds what does: whether the orders agree.
-``--widened`` takes a trained BERT of 3 x 256 in the shape 6 x 768 (`rerank_widened.py`): what ``screen`` saves depends
-on how far apart logits lie, and those of random weights lie together.
+models have random weights, since speed does not depend on them. What does is measured on trained ones (those in the
+wheel): whether the orders agree, and what ``screen`` saves, which depends on how far apart logits lie; those of random
+weights lie together. For the latter the trained BERT of 3 x 256 is put in the shape 6 x 768 (`rerank_widened.py`).
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from machine import processor_capabilities
 from rerank_measures import agreement, concurrent, matrix_product_rates, race, ratio
 from rerank_systems import BFLOAT16, FLOAT32, OURS, RERANKERS, SCREEN, STOCK, Ours, footprint, load, unavailable
 from rerank_tables import table
@@ -45,13 +45,14 @@ from llama_index_ko_rerank.data import dataset_nodes, load_dataset
 from llama_index_ko_rerank.data.dataset import RetrievalDataset
 from llama_index_ko_rerank.evaluate.report import installed_versions
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
+from llama_index_ko_rerank.text.normalize import normalize
 
 DATA = Path(os.environ.get("KO_RERANK_DATA", Path(__file__).parents[2] / "shared" / "data"))
+SHIPPED = Path(__file__).parents[1] / "llama_index_ko_rerank" / "models" / "ko-mini-rerank"
 WARM_UPS = 6
 """Questions before the clock: the screen learns its margin from the first 120 pairs."""
 CONCURRENT = 8
 TRAINED_QUESTIONS = 200
-WIDENED_QUESTIONS = 60
 Figures = dict[str, Any]
 
 
@@ -60,8 +61,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--questions", type=int, default=20, help="questions a workload")
     parser.add_argument("--shapes", nargs="+", default=list(SHAPES), choices=list(SHAPES))
-    parser.add_argument("--trained", type=Path, default=None, help="the folder of a trained cross-encoder")
-    parser.add_argument("--widened", type=Path, default=None, help="the folder of a trained BERT of 3 x 256")
+    parser.add_argument("--trained", type=Path, default=SHIPPED, help="the folder of a trained BERT of 3 x 256")
     parser.add_argument("--json", type=Path, default=Path("benchmarks/rerank/speed.json"))
     arguments = parser.parse_args()
     dataset = load_dataset(f"squad:{DATA / 'korquad/KorQuAD_v1.0_dev.json'}", "test")
@@ -69,7 +69,7 @@ def main() -> None:
         "command": shlex.join(["python", "benchmarks/rerank_speed.py", *sys.argv[1:]]),
         "versions": installed_versions(),
         "torch_threads": torch.get_num_threads(),
-        "capabilities": _processor(),
+        "capabilities": processor_capabilities(),
         "not_measured": unavailable(),
         "shapes": {},
     }
@@ -78,13 +78,15 @@ def main() -> None:
             texts = [passage.text for passage in dataset.passages]
             model = write_model(SHAPES[name], texts, Path(folder) / name)
             report["shapes"][name] = measure_shape(name, str(model), dataset, arguments.questions)
-    if arguments.trained:
-        report["trained"] = measure_trained(str(arguments.trained), found(dataset, TRAINED_QUESTIONS), OURS)
-    if arguments.widened:
-        asks = found(dataset, WIDENED_QUESTIONS)
-        with tempfile.TemporaryDirectory() as folder:
-            large = write_widened(arguments.widened, asks[:WARM_UPS], Path(folder) / f"{arguments.widened.name}-6x768")
-            report["widened"] = measure_trained(str(large), asks, (STOCK, *OURS))
+    asks = found(dataset, TRAINED_QUESTIONS)
+    report["trained"] = measure_trained(str(arguments.trained), asks, OURS)
+    with tempfile.TemporaryDirectory() as folder:
+        large = str(write_widened(arguments.trained, asks[:WARM_UPS], Path(folder) / f"{arguments.trained.name}-6x768"))
+        workloads = {
+            "mixed": mixed(dataset, WARM_UPS + arguments.questions),
+            "found": found(dataset, arguments.questions),
+        }
+        report["widened"] = {name: measure_trained(large, asks, (STOCK, *OURS)) for name, asks in workloads.items()}
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
     arguments.json.write_text(json.dumps(report, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     print(table(report))
@@ -136,7 +138,10 @@ def found(dataset: RetrievalDataset, count: int) -> list[Ask]:
     """Take questions evenly, each with what the lexical views find; some more than asked for, to warm up."""
     retriever = KoreanBM25Retriever.from_nodes(dataset_nodes(dataset), similarity_top_k=CANDIDATES)
     questions = dataset.questions[:: max(1, len(dataset.questions) // (count + WARM_UPS))][: count + WARM_UPS]
-    return [Ask(one.text, tuple(hit.node.text for hit in retriever.retrieve(one.text))) for one in questions]
+    return [
+        Ask(normalize(one.text), tuple(normalize(hit.node.text) for hit in retriever.retrieve(one.text)))
+        for one in questions
+    ]
 
 
 def measure_trained(folder: str, asks: list[Ask], names: Sequence[str]) -> Figures:
@@ -174,16 +179,6 @@ def _ceiling(operations: float, rate: float, milliseconds: float) -> Figures:
 def _alone(system: str, folder: str, asks: list[Ask]) -> dict[str, float]:
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(footprint, system, folder, asks).result()
-
-
-def _processor() -> list[str]:
-    """Name what of the processor the figures in 16 bits depend on."""
-    checks = {
-        "avx512": torch.cpu._is_avx512_supported(),
-        "avx512_bf16": torch.cpu._is_avx512_bf16_supported(),
-        "amx": torch.cpu._is_amx_tile_supported(),
-    }
-    return [name for name, there in checks.items() if there]
 
 
 if __name__ == "__main__":

@@ -198,6 +198,7 @@ async def crowd(address: str, draw: Callable[[], Ask], lap: Lap, clients: int, s
 def checked(model: str, laps: list[Lap]) -> Figures:
     """Compute every score of every answer again, and some by sentence-transformers itself."""
     import torch
+    from machine import processor_capabilities
     from sentence_transformers import CrossEncoder
 
     from llama_index_ko_rerank.catalog import find_model
@@ -238,7 +239,7 @@ def checked(model: str, laps: list[Lap]) -> Figures:
         },
         "versions": installed_versions(),
         "torch_threads": torch.get_num_threads(),
-        "capabilities": _processor(),
+        "capabilities": processor_capabilities(),
     }
 
 
@@ -274,17 +275,6 @@ def resident_mb(pid: int) -> float:
         if line.startswith("VmRSS:"):
             return round(int(line.split()[1]) / 1024, 1)
     return float("nan")
-
-
-def _processor() -> list[str]:
-    import torch
-
-    checks = {
-        "avx512": torch.cpu._is_avx512_supported(),
-        "avx512_bf16": torch.cpu._is_avx512_bf16_supported(),
-        "amx": torch.cpu._is_amx_tile_supported(),
-    }
-    return [name for name, there in checks.items() if there]
 
 
 if __name__ == "__main__":

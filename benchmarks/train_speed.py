@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from machine import processor_capabilities
 from rich.console import Console
 from statute_questions import DATA, QUESTIONS, read_articles, sample_articles
 
@@ -55,7 +56,7 @@ def main() -> None:
         "command": shlex.join(["python", "benchmarks/train_speed.py", *sys.argv[1:]]),
         "versions": installed_versions(),
         "torch_threads": torch.get_num_threads(),
-        "capabilities": _processor(),
+        "capabilities": processor_capabilities(),
         "goals": GOALS,
         "mining": mining,
         "training": measure_training(articles, arguments.pairs),
@@ -157,16 +158,6 @@ def _run(dataset: RetrievalDataset, folder: Path, epochs: int) -> TrainingResult
 
 def _digest(folder: Path) -> str:
     return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-
-
-def _processor() -> list[str]:
-    """Name what of the processor the figures depend on."""
-    checks = {
-        "avx512": torch.cpu._is_avx512_supported(),
-        "avx512_bf16": torch.cpu._is_avx512_bf16_supported(),
-        "amx": torch.cpu._is_amx_tile_supported(),
-    }
-    return [name for name, there in checks.items() if there]
 
 
 if __name__ == "__main__":

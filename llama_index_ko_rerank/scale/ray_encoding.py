@@ -160,12 +160,7 @@ class PassageEncoder:
 
     def __call__(self, batch: Batch) -> dict[str, list[Any]]:
         """Encode some passages."""
-        passages = [
-            Passage(str(identity), unicodedata.normalize("NFC", str(text)), str(title))
-            for identity, text, title in zip(batch["id"], batch["text"], batch["title"], strict=True)
-        ]
-        with_text = tuple(passage for passage in passages if passage.text.strip())
-        nodes = dataset_nodes(RetrievalDataset("", "", with_text, ()))
+        nodes, without_text = passage_nodes(batch)
         rows = to_rows(nodes) if nodes else []
         known = self._known(rows)
         changed = [place for place, row in enumerate(rows) if known.get(row.node_id) != row.content_hash]
@@ -173,8 +168,7 @@ class PassageEncoder:
         encoded = [self._encoded(rows[place], vectors[number], known) for number, place in enumerate(changed)]
         written = {document.document_id for document in encoded}
         encoded += [self._told(row.node_id, "unchanged") for row in rows if row.node_id not in written]
-        kept = {passage.id for passage in with_text}
-        encoded += [self._told(each.id, "failed", "has no text") for each in passages if each.id not in kept]
+        encoded += [self._told(passage_id, "failed", "has no text") for passage_id in without_text]
         return columns(encoded)
 
     def _known(self, rows: Sequence[NodeRow]) -> dict[str, str]:
@@ -204,6 +198,17 @@ class PassageEncoder:
     def _told(self, node_id: str, outcome: Outcome, reason: str = "") -> Encoded:
         shard = shard_of(node_id, len(self._writers))
         return Encoded(shard=shard, document_id=node_id, name=node_id, outcome=outcome, reason=reason)
+
+
+def passage_nodes(batch: Batch) -> tuple[list[TextNode], list[str]]:
+    """Turn rows with ``id``, ``text`` and ``title`` into nodes; the ids of those without a text come apart."""
+    passages = [
+        Passage(str(identity), unicodedata.normalize("NFC", str(text)), str(title))
+        for identity, text, title in zip(batch["id"], batch["text"], batch["title"], strict=True)
+    ]
+    with_text = tuple(passage for passage in passages if passage.text.strip())
+    nodes = dataset_nodes(RetrievalDataset("", "", with_text, ()))
+    return nodes, [passage.id for passage in passages if not passage.text.strip()]
 
 
 def columns(documents: Sequence[Encoded]) -> dict[str, list[Any]]:

@@ -4,32 +4,26 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
 
-from llama_index_ko_rerank.data.documents import Refusal
 from llama_index_ko_rerank.embed import embedding_identity
-from llama_index_ko_rerank.errors import DuplicateNodeId, IndexExists, KoRerankError
+from llama_index_ko_rerank.errors import DuplicateNodeId, IndexExists
 from llama_index_ko_rerank.scale.ray_encoding import FileEncoder, PassageEncoder, file_item
 from llama_index_ko_rerank.scale.ray_extra import import_ray
 from llama_index_ko_rerank.scale.ray_passages import PassageSource
+from llama_index_ko_rerank.scale.ray_pipeline import PASSAGES_AT_ONCE, Progress, encode, run, started_writers
 from llama_index_ko_rerank.scale.ray_session import ray_session
-from llama_index_ko_rerank.scale.ray_writing import ShardWriter, deliver
+from llama_index_ko_rerank.scale.ray_writing import ShardWriter
 from llama_index_ko_rerank.scale.sharded_layout import Shards, choose_shards, find_shards, is_sharded, make_shards
 from llama_index_ko_rerank.scale.sharded_plan import ShardedPlan
 from llama_index_ko_rerank.store.sync import SyncReport
 
-Progress = Callable[[SyncReport], None]
-
 _FILES_AT_ONCE = 16
-_PASSAGES_AT_ONCE = 1024
 _MOST_BLOCKS = 4096
-_BLOCK_BYTES = 8 * 2**20
-_DELIVERING_CPUS = 0.25
 
 
 def ingest_files(
@@ -69,8 +63,8 @@ def ingest_files(
             blocks = min(_MOST_BLOCKS, math.ceil(len(items) / _FILES_AT_ONCE))
             source = import_ray().data.from_items(items, override_num_blocks=blocks)
             settings = {"chunk_tokens": plan.whole.chunk_tokens, "max_bytes": plan.whole.max_bytes}
-            encoded = _encode(source, FileEncoder, embed_model, settings, workers=count, at_once=_FILES_AT_ONCE)
-            _run(encoded, writers, report, on_progress)
+            encoded = encode(source, FileEncoder, embed_model, settings, workers=count, at_once=_FILES_AT_ONCE)
+            run(encoded, writers, report, on_progress)
         _finish(writers)
     report.seconds = time.perf_counter() - started
     return report
@@ -121,8 +115,8 @@ def ingest_passages(
     with ray_session(address, workers) as count, _writers(place, embed_model) as writers:
         settings = {"writers": writers, "resumes": resumes}
         dataset = source.as_dataset()
-        encoded = _encode(dataset, PassageEncoder, embed_model, settings, workers=count, at_once=_PASSAGES_AT_ONCE)
-        _run(encoded, writers, report, on_progress)
+        encoded = encode(dataset, PassageEncoder, embed_model, settings, workers=count, at_once=PASSAGES_AT_ONCE)
+        run(encoded, writers, report, on_progress)
         kept = _finish(writers)
     if kept < report.added + report.changed + report.unchanged:
         raise DuplicateNodeId(f"{source.spec!r} has {source.count} passages with only {kept} different ids")
@@ -130,65 +124,10 @@ def ingest_passages(
     return report
 
 
-@contextmanager
-def _writers(shards: Shards, embed_model: BaseEmbedding) -> Iterator[list[Any]]:
-    """Start a writer for each shard, on this machine, and end them."""
-    ray = import_ray()
-    here = ray.get_runtime_context().get_node_id()
-    place = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node_id=here, soft=False)
-    remote = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1, scheduling_strategy=place)(ShardWriter)
+def _writers(shards: Shards, embed_model: BaseEmbedding) -> AbstractContextManager[list[Any]]:
+    """Start a writer for each shard."""
     identity = embedding_identity(embed_model)
-    handles = [remote.remote(str(folder), identity) for folder in shards.folders]
-    try:
-        with _said_plainly():
-            yield handles
-    finally:
-        for handle in handles:
-            ray.kill(handle)
-
-
-def _encode(
-    source: Any, encoder: type, embed_model: BaseEmbedding, settings: Mapping[str, Any], *, workers: int, at_once: int
-) -> Any:
-    """Put the workers behind a data set; each makes its encoder once."""
-    context = source.context
-    context.enable_progress_bars = False
-    context.target_max_block_size = _BLOCK_BYTES
-    context.raise_original_map_exception = True  # `_said_plainly` looks for it
-    return source.map_batches(
-        encoder,
-        fn_constructor_args=[embed_model],
-        fn_constructor_kwargs=dict(settings),
-        batch_size=at_once,
-        compute=import_ray().data.ActorPoolStrategy(size=workers),
-        num_cpus=1,
-    )
-
-
-def _run(encoded: Any, writers: list[Any], report: SyncReport, on_progress: Progress | None) -> None:
-    """Let it flow, and count what comes out at the end: a line a document."""
-    done = encoded.map_batches(
-        deliver,
-        fn_kwargs={"writers": writers},
-        batch_size=None,  # a block as it comes, so that nothing waits for others before it is on disk
-        compute=import_ray().data.TaskPoolStrategy(size=len(writers)),
-        num_cpus=_DELIVERING_CPUS,
-    )
-    for batch in done.iter_batches(batch_size=None, batch_format="pyarrow"):
-        for line in batch.to_pylist():
-            _count(line, report)
-        if on_progress:
-            on_progress(report)
-
-
-def _count(line: Mapping[str, Any], report: SyncReport) -> None:
-    if line["outcome"] == "failed":
-        report.failed.append(Refusal(Path(line["name"]), line["reason"]))
-    else:
-        setattr(report, line["outcome"], getattr(report, line["outcome"]) + 1)
-    report.chunks += line["chunks"]
-    report.files_done += 1
-    report.bytes_done += line["size"]
+    return started_writers(ShardWriter, [(str(folder), identity) for folder in shards.folders])
 
 
 def _delete(plan: ShardedPlan, writers: list[Any]) -> int:
@@ -203,18 +142,3 @@ def _delete(plan: ShardedPlan, writers: list[Any]) -> int:
 def _finish(writers: list[Any]) -> int:
     """Let each writer finish its shard, and say how many nodes there are in all."""
     return sum(import_ray().get([writer.finish.remote() for writer in writers]))
-
-
-@contextmanager
-def _said_plainly() -> Iterator[None]:
-    """Raise an error of this package that was raised in another process as it was raised there."""
-    ray = import_ray()
-    try:
-        yield
-    except ray.exceptions.RayError as problem:
-        cause: Any = problem
-        while cause is not None and not isinstance(cause, KoRerankError):
-            cause = getattr(cause, "cause", None) or cause.__cause__
-        if cause is None:
-            raise
-        raise cause from problem

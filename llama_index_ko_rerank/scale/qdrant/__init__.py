@@ -10,6 +10,7 @@ from llama_index_ko_rerank.scale.qdrant.extra import check_extra
 if TYPE_CHECKING:
     from llama_index_ko_rerank.scale.qdrant.index import build_qdrant_index, open_qdrant_index
     from llama_index_ko_rerank.scale.qdrant.lexical import KoreanQdrantRetriever
+    from llama_index_ko_rerank.scale.qdrant.ray_ingestion import ingest_passages_into_qdrant
     from llama_index_ko_rerank.scale.qdrant.statistics import QdrantStatistics
     from llama_index_ko_rerank.scale.qdrant.vector_store import KoreanQdrantVectorStore
 
@@ -18,6 +19,7 @@ __all__ = [
     "KoreanQdrantVectorStore",
     "QdrantStatistics",
     "build_qdrant_index",
+    "ingest_passages_into_qdrant",
     "open_qdrant_index",
 ]
 
@@ -26,6 +28,7 @@ _MODULES = {
     "KoreanQdrantVectorStore": "vector_store",
     "QdrantStatistics": "statistics",
     "build_qdrant_index": "index",
+    "ingest_passages_into_qdrant": "ray_ingestion",
     "open_qdrant_index": "index",
 }
 

@@ -43,28 +43,36 @@ class Collection:
         """Make the collection, which must not be there."""
         dense = models.VectorParams(size=manifest.dimension, distance=models.Distance.COSINE)
         sparse = {view: models.SparseVectorParams(modifier=models.Modifier.IDF) for view in VIEWS}
-        with qdrant_call(f"make the collection {self.name!r}"), warnings.catch_warnings():
-            # Local mode has no payload indexes and says so each time; it filters all the same.
-            warnings.filterwarnings("ignore", message="Payload indexes have no effect")
+        with qdrant_call(f"make the collection {self.name!r}"):
             self.client.create_collection(
                 self.name,
                 vectors_config={DENSE: dense},
                 sparse_vectors_config=sparse,
                 metadata=manifest.to_metadata(),
             )
-            for field in (DOCUMENT, FACTS):
-                self.client.create_payload_index(self.name, field, field_schema=models.PayloadSchemaType.KEYWORD)
             kept = self.client.get_collection(self.name).config.metadata
         if not kept or KEY not in kept:
             raise StoreError("this Qdrant server keeps no metadata of collections; upgrade it to 1.16 or newer")
+        self.index_payloads()
+
+    def index_payloads(self) -> None:
+        """Let the server index what filters ask for; what is indexed already stays."""
+        with qdrant_call(f"index the payloads of {self.name!r}"), warnings.catch_warnings():
+            # Local mode has no payload indexes and says so each time; it filters all the same.
+            warnings.filterwarnings("ignore", message="Payload indexes have no effect")
+            for field in (DOCUMENT, FACTS):
+                self.client.create_payload_index(self.name, field, field_schema=models.PayloadSchemaType.KEYWORD)
 
     def complete(self, manifest: Manifest) -> None:
         """Write into the collection that its build came to its end."""
         with qdrant_call(f"finish the collection {self.name!r}"):
             self.client.update_collection(self.name, metadata=manifest.completed().to_metadata())
 
-    def manifest(self) -> Manifest:
+    def manifest(self, *, unfinished: bool = False) -> Manifest:
         """Read what the collection was built with.
+
+        Args:
+            unfinished: Whether its build need not have come to an end.
 
         Raises:
             IndexNotFound: There is no such collection, or its build was interrupted.
@@ -72,7 +80,7 @@ class Collection:
         """
         with qdrant_call(f"open the collection {self.name!r}"):
             metadata = self.client.get_collection(self.name).config.metadata
-        return read_manifest(metadata, self.name)
+        return read_manifest(metadata, self.name, unfinished=unfinished)
 
     def count(self) -> int:
         """Count the points."""

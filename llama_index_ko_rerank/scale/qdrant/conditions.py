@@ -1,4 +1,4 @@
-"""LlamaIndex's metadata filters as Qdrant's, over the fields that `payloads.to_payloads` writes."""
+"""LlamaIndex's metadata filters as Qdrant's, over the fields that `payloads.to_payload` writes."""
 
 from __future__ import annotations
 

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Mapping, Sequence
-from uuid import uuid4
 
 from llama_index.core import StorageContext, VectorStoreIndex
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.indices.utils import embed_nodes
 from llama_index.core.schema import BaseNode, Document, MetadataMode
-from qdrant_client import QdrantClient, models
+from qdrant_client import QdrantClient
 
 from llama_index_ko_rerank.embed import KoreanEmbedding, embedding_identity
-from llama_index_ko_rerank.errors import EmptyCorpus, IndexExists, IndexNotFound, InvalidVector, StoreError
+from llama_index_ko_rerank.errors import EmptyCorpus, StoreError
 from llama_index_ko_rerank.retrieve.postings import BM25Settings
-from llama_index_ko_rerank.scale.qdrant.collection import Collection, aliases
-from llama_index_ko_rerank.scale.qdrant.failures import qdrant_call
+from llama_index_ko_rerank.scale.qdrant.collection import Collection
 from llama_index_ko_rerank.scale.qdrant.manifest import Manifest
+from llama_index_ko_rerank.scale.qdrant.replacing import drop, drop_leftovers, find_room, new_collection, point_to
 from llama_index_ko_rerank.scale.qdrant.sparse import SparseEncoder, TokenCounts, count_texts, mean_lengths_of
 from llama_index_ko_rerank.scale.qdrant.vector_store import KoreanQdrantVectorStore
 from llama_index_ko_rerank.scale.qdrant.writing import lexical_texts, write_nodes
@@ -76,17 +74,17 @@ def build_qdrant_index(
     """
     embed_model = embed_model or KoreanEmbedding()
     nodes = _to_nodes(documents_or_nodes, embed_model, chunk_tokens)
-    behind = _room(client, collection_name, overwrite=overwrite)
-    _drop_leftovers(client, collection_name, behind)
+    behind = find_room(client, collection_name, overwrite=overwrite)
+    drop_leftovers(client, collection_name, keep=[behind])
     counts = count_texts(lexical_texts(nodes), user_words)
     encoder = SparseEncoder(mean_lengths_of(counts), user_words=user_words, settings=settings)
-    fresh = Collection(client, f"{collection_name}.{uuid4().hex[:8]}")
+    fresh = new_collection(client, collection_name)
     try:
         _fill(fresh, nodes, counts, embed_model, encoder, chunk_tokens=chunk_tokens, show_progress=show_progress)
     except BaseException:
-        _drop(client, fresh.name)
+        drop(client, fresh.name)
         raise
-    _point_to(client, collection_name, fresh.name, behind)
+    point_to(client, collection_name, fresh.name, behind)
     return open_qdrant_index(client, collection_name, embed_model=embed_model)
 
 
@@ -129,28 +127,6 @@ def _to_nodes(
     return nodes
 
 
-def _room(client: QdrantClient, name: str, *, overwrite: bool) -> str | None:
-    """Return the collection that the name is an alias of, None where the name is free."""
-    behind = aliases(client).get(name)
-    if behind is None:
-        with qdrant_call(f"look for the collection {name!r}"):
-            is_there = client.collection_exists(name)
-        if is_there:
-            raise IndexExists(f"there is a collection {name!r} that build_qdrant_index did not make; choose another")
-    elif not overwrite:
-        raise IndexExists(f"there is an index {name!r}; open it with open_qdrant_index, or pass overwrite=True")
-    return behind
-
-
-def _drop_leftovers(client: QdrantClient, name: str, behind: str | None) -> None:
-    """Delete what builds of this name have left that were interrupted."""
-    with qdrant_call("list the collections"):
-        names = [one.name for one in client.get_collections().collections]
-    for one in names:
-        if re.fullmatch(re.escape(name) + r"\.[0-9a-f]{8}", one) and one != behind:
-            _drop(client, one)
-
-
 def _fill(
     fresh: Collection,
     nodes: Sequence[BaseNode],
@@ -168,7 +144,8 @@ def _fill(
         vectors = embed_nodes(batch, embed_model, show_progress=show_progress)
         batch = [node.model_copy(update={"embedding": vectors[node.node_id]}) for node in batch]
         if manifest is None:
-            manifest = _manifest(embed_model, encoder, len(batch[0].embedding or ()), chunk_tokens)
+            dimension = len(batch[0].embedding or ())
+            manifest = Manifest.of(embed_model, encoder, dimension=dimension, chunk_tokens=chunk_tokens)
             fresh.create(manifest)
         counted = {view: rows[start : start + _BATCH] for view, rows in counts.items()}
         write_nodes(fresh, batch, encoder, dimension=manifest.dimension, counts=counted)
@@ -176,39 +153,3 @@ def _fill(
     if manifest is None or written != len(nodes):
         raise StoreError(f"of {len(nodes)} nodes {written} are in {fresh.name!r}: build it again")
     fresh.complete(manifest)
-
-
-def _manifest(embed_model: BaseEmbedding, encoder: SparseEncoder, dimension: int, chunk_tokens: int | None) -> Manifest:
-    if not dimension:
-        raise InvalidVector("the embedding model gave a vector without numbers")
-    return Manifest(
-        embedding_identity=dict(embedding_identity(embed_model)),
-        dimension=dimension,
-        tokenizers=encoder.identity,
-        mean_lengths=encoder.mean_lengths,
-        user_words=[list(pair) for pair in encoder.morphemes.user_words],
-        k1=encoder.settings.k1,
-        b=encoder.settings.b,
-        chunk_tokens=chunk_tokens,
-    )
-
-
-def _point_to(client: QdrantClient, name: str, fresh: str, behind: str | None) -> None:
-    """Let the name mean the new collection, in one step, and drop the old one."""
-    create = models.CreateAliasOperation(create_alias=models.CreateAlias(collection_name=fresh, alias_name=name))
-    delete = models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=name))
-    with qdrant_call(f"give the index the name {name!r}"):
-        client.update_collection_aliases([delete, create] if behind else [create])
-    if behind:
-        _drop(client, behind)
-
-
-def _drop(client: QdrantClient, name: str) -> None:
-    """Delete a collection; what cannot be deleted now is left to the next build."""
-    try:
-        with qdrant_call(f"delete the collection {name!r}"):
-            client.delete_collection(name)
-    except IndexNotFound:
-        return
-    except StoreError as problem:
-        logger.warning("%s; the next build of that name deletes it", problem)

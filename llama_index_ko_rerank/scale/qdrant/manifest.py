@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from llama_index_ko_rerank.embed import identity_differences
-from llama_index_ko_rerank.errors import DamagedIndex, IndexNotFound, IndexTooNew, ModelMismatch
+from llama_index.core.base.embeddings.base import BaseEmbedding
+
+from llama_index_ko_rerank.embed import embedding_identity, identity_differences
+from llama_index_ko_rerank.errors import DamagedIndex, IndexNotFound, IndexTooNew, InvalidVector, ModelMismatch
 from llama_index_ko_rerank.retrieve.postings import BM25Settings
 from llama_index_ko_rerank.scale.qdrant.sparse import SparseEncoder
 
@@ -29,6 +31,7 @@ class Manifest:
         k1: BM25's constant.
         b: BM25's other constant.
         chunk_tokens: How documents are split.
+        source: A digest of the data set that is indexed as a whole on Ray; None otherwise.
         complete: Whether the build came to its end.
     """
 
@@ -40,7 +43,37 @@ class Manifest:
     k1: float = _USUAL.k1
     b: float = _USUAL.b
     chunk_tokens: int | None = None
+    source: str | None = None
     complete: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        embed_model: BaseEmbedding,
+        encoder: SparseEncoder,
+        *,
+        dimension: int,
+        chunk_tokens: int | None = None,
+        source: str | None = None,
+    ) -> Manifest:
+        """Describe a collection that is to be built with this model and these sparse vectors.
+
+        Raises:
+            InvalidVector: The model's vectors have no numbers.
+        """
+        if not dimension:
+            raise InvalidVector("the embedding model gave a vector without numbers")
+        return cls(
+            embedding_identity=dict(embedding_identity(embed_model)),
+            dimension=dimension,
+            tokenizers=encoder.identity,
+            mean_lengths=encoder.mean_lengths,
+            user_words=[list(pair) for pair in encoder.morphemes.user_words],
+            k1=encoder.settings.k1,
+            b=encoder.settings.b,
+            chunk_tokens=chunk_tokens,
+            source=source,
+        )
 
     def to_metadata(self) -> dict[str, Any]:
         """Return the metadata of the collection."""
@@ -82,8 +115,13 @@ class Manifest:
             )
 
 
-def read_manifest(metadata: Mapping[str, Any] | None, name: str) -> Manifest:
+def read_manifest(metadata: Mapping[str, Any] | None, name: str, *, unfinished: bool = False) -> Manifest:
     """Read the metadata of a collection.
+
+    Args:
+        metadata: All that Qdrant keeps of it.
+        name: Its name, for messages.
+        unfinished: Whether its build need not have come to an end.
 
     Raises:
         DamagedIndex: It was not made by `build_qdrant_index`, or its metadata were changed.
@@ -101,6 +139,6 @@ def read_manifest(metadata: Mapping[str, Any] | None, name: str) -> Manifest:
             f"the collection {name!r} does not say what it was built with; only collections that build_qdrant_index "
             f"made, on Qdrant 1.16 or newer, can be opened ({problem})"
         ) from problem
-    if not manifest.complete:
+    if not (manifest.complete or unfinished):
         raise IndexNotFound(f"the build of the collection {name!r} was interrupted; build it again")
     return manifest

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -13,7 +13,7 @@ from llama_index.core.schema import BaseNode
 
 from llama_index_ko_rerank.errors import DamagedIndex
 from llama_index_ko_rerank.store.filters import SOURCE_KEYS, in_nfc
-from llama_index_ko_rerank.store.node_rows import NodeRow, read_metadata, to_node, to_rows
+from llama_index_ko_rerank.store.node_rows import NodeRow, read_metadata, to_node
 
 NODE = "node"
 DOCUMENT = "document"
@@ -47,33 +47,13 @@ def fact(*parts: Any) -> str:
     )
 
 
-def to_payloads(nodes: Sequence[BaseNode]) -> list[dict[str, Any]]:
-    """Turn nodes into payloads, having made sure that each gives back an equal node.
+def to_payload(row: NodeRow) -> dict[str, Any]:
+    """Turn the row of a node (see `to_rows`) into the payload of its point.
 
     A payload is the node itself with a checksum (``node``), the id of its document, and its metadata in the forms that
     the filters ask for: ``facts`` for equality and membership, all in one field so that one index of Qdrant serves
     every key, ``numbers`` for ranges, and ``texts`` and ``lower`` for parts of texts.
-
-    Raises:
-        InvalidNode, InvalidText: A node could not be given back as it is.
-        DuplicateNodeId: An id is there twice.
     """
-    return [_to_payload(row) for row in to_rows(nodes)]
-
-
-def from_payload(payload: Mapping[str, Any] | None) -> BaseNode:
-    """Turn a payload into its node, without a vector.
-
-    Raises:
-        DamagedIndex: It is not what was written.
-    """
-    try:
-        return to_node(NodeRow(**(payload or {})[NODE]))
-    except (KeyError, TypeError) as problem:
-        raise DamagedIndex(f"a point of the collection holds no node that this package wrote ({problem})") from problem
-
-
-def _to_payload(row: NodeRow) -> dict[str, Any]:
     metadata = {key: value for key, value in read_metadata(row.node_id, row.metadata).items() if value is not None}
     if row.ref_doc_id is not None:
         metadata = dict.fromkeys(SOURCE_KEYS, row.ref_doc_id) | metadata
@@ -90,6 +70,18 @@ def _to_payload(row: NodeRow) -> dict[str, Any]:
             if text.lower() != text:
                 payload[LOWER][key] = text.lower()
     return payload
+
+
+def from_payload(payload: Mapping[str, Any] | None) -> BaseNode:
+    """Turn a payload into its node, without a vector.
+
+    Raises:
+        DamagedIndex: It is not what was written.
+    """
+    try:
+        return to_node(NodeRow(**(payload or {})[NODE]))
+    except (KeyError, TypeError) as problem:
+        raise DamagedIndex(f"a point of the collection holds no node that this package wrote ({problem})") from problem
 
 
 def _facts(key: str, value: Any) -> list[str]:

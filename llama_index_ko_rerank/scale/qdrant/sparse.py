@@ -55,6 +55,16 @@ class TokenCounts:
             np.fromiter((count for _, count in counted), np.int32, len(counted)),
         )
 
+    @classmethod
+    def from_bytes(cls, content: bytes) -> TokenCounts:
+        """Read what `to_bytes` wrote."""
+        half = len(content) // 2
+        return cls(np.frombuffer(content[:half], np.uint32), np.frombuffer(content[half:], np.int32))
+
+    def to_bytes(self) -> bytes:
+        """Write the numbers and then the counts, for another process."""
+        return self.numbers.tobytes() + self.counts.tobytes()
+
     @property
     def length(self) -> int:
         """How many tokens the passage has, repeats included."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 from llama_index.core.schema import BaseNode, MetadataMode
+from numpy.typing import NDArray
 from qdrant_client import models
 
 from llama_index_ko_rerank.errors import DimensionMismatch
 from llama_index_ko_rerank.scale.qdrant.collection import DENSE, Collection
-from llama_index_ko_rerank.scale.qdrant.payloads import point_id, to_payloads
+from llama_index_ko_rerank.scale.qdrant.payloads import point_id, to_payload
 from llama_index_ko_rerank.scale.qdrant.sparse import VIEWS, SparseEncoder, TokenCounts, count_texts
+from llama_index_ko_rerank.store.node_rows import NodeRow, to_rows
 from llama_index_ko_rerank.store.unit_vectors import unit_vectors
 
 
@@ -35,19 +38,42 @@ def write_nodes(
         DuplicateNodeId, InvalidNode, InvalidText, InvalidVector, DimensionMismatch: Before anything is written.
         StoreError: One of its kinds: it could not all be written; the message says how many nodes were.
     """
-    payloads = to_payloads(nodes)
+    rows = to_rows(nodes)
     vectors = unit_vectors([node.embedding for node in nodes], [f"node {node.node_id!r}" for node in nodes])
     check_dimension(vectors.shape[1], dimension, collection.name)
     counts = counts or count_texts(lexical_texts(nodes), encoder.morphemes.user_words)
+    write_rows(collection, rows, vectors, encoder, counts=counts)
+
+
+def write_rows(
+    collection: Collection,
+    rows: Sequence[NodeRow],
+    vectors: NDArray[np.float32],
+    encoder: SparseEncoder,
+    *,
+    counts: Mapping[str, Sequence[TokenCounts]],
+) -> None:
+    """Write what `write_nodes` makes of nodes, replacing the points of their ids.
+
+    Args:
+        collection: Where to.
+        rows: The nodes.
+        vectors: Their unit vectors, of shape (nodes, dimension).
+        encoder: What makes the sparse vectors of the collection.
+        counts: The tokens of each node.
+
+    Raises:
+        StoreError: One of its kinds, as in `write_nodes`.
+    """
     sparse = {view: [encoder.passage(view, one) for one in counts[view]] for view in VIEWS}
     collection.upsert(
         [
             models.PointStruct(
-                id=point_id(node.node_id),
+                id=point_id(row.node_id),
                 vector={DENSE: vectors[place].tolist(), **{view: sparse[view][place] for view in VIEWS}},
-                payload=payloads[place],
+                payload=to_payload(row),
             )
-            for place, node in enumerate(nodes)
+            for place, row in enumerate(rows)
         ]
     )
 
