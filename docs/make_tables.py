@@ -1,4 +1,4 @@
-"""Fill the tables of these pages from the code: what stands between ``<!-- made: NAME -->`` and ``<!-- end -->``.
+"""Fill the tables of these pages from code and measurements: what stands between ``<!-- made: NAME -->`` and its end.
 
 python docs/make_tables.py            # writes the pages
 python docs/make_tables.py --check    # exit code 1 where a page is not what the code says
@@ -15,6 +15,8 @@ from itertools import pairwise
 from pathlib import Path
 from textwrap import dedent
 from types import ModuleType
+
+from measured_tables import chat_load_table, ray_table, serve_load_table
 
 from llama_index_ko_rerank import errors
 from llama_index_ko_rerank.catalog import CatalogModel, ModelKind, list_models
@@ -150,6 +152,9 @@ MADE: dict[str, Callable[[], str]] = {
     "systems": systems_table,
     "reranker-settings": settings_table,
     "errors": errors_tree,
+    "chat-load": chat_load_table,
+    "serve-load": serve_load_table,
+    "ray": ray_table,
 }
 
 
