@@ -208,7 +208,7 @@ async def _crowd(
 
 async def _ask(client: httpx.AsyncClient, number: int, session: str, question: str) -> str | None:
     """Ask one question as the page does; return what went wrong, None where the whole answer came."""
-    asked = {"data": [question, *SWITCHES, None], "fn_index": number, "session_hash": session}
+    asked = {"data": [question, *SWITCHES, None, None], "fn_index": number, "session_hash": session}
     joined = await client.post("/gradio_api/queue/join", json=asked)
     if joined.status_code != 200:
         return f"status {joined.status_code}: {joined.text[:200]}"

@@ -57,6 +57,8 @@ def build_page(answerer: Answerer) -> gr.Blocks:
     with gr.Blocks(title="ko-rerank · 문서에 묻기", analytics_enabled=False, fill_width=True) as page:
         gr.HTML(_head(answerer), elem_id="masthead", js_on_load=None, apply_default_css=False)
         conversation = gr.State((), time_to_live=_FORGET_S)
+        # Said again where the panel stays: gradio makes a component anew for each `gr.skip()`, and keeps them all.
+        last_panel = gr.State("", time_to_live=_FORGET_S)
         with gr.Row(elem_id="ask-row"):
             question = gr.Textbox(
                 label="질문",
@@ -82,32 +84,33 @@ def build_page(answerer: Answerer) -> gr.Blocks:
             panel = gr.HTML("", elem_id="panel", js_on_load=None, apply_default_css=False)
 
         async def answered(
-            text: str, legs: str, reranker: str, sources: int, turns: tuple[Turn, ...]
-        ) -> AsyncGenerator[tuple[Any, Any, Any], None]:
+            text: str, legs: str, reranker: str, sources: int, turns: tuple[Turn, ...], panel_html: str
+        ) -> AsyncGenerator[tuple[Any, ...], None]:
             switches = Switches(legs, reranker, sources)  # type: ignore[arg-type]  # it checks them
             shown: Snapshot | None = None
             async for snapshot in answerer.ask(text, switches, turns):
-                panel_html = sources_html(snapshot) if _changes_panel(snapshot, shown) else gr.skip()
+                if _changes_panel(snapshot, shown):
+                    panel_html = sources_html(snapshot)
                 ended = snapshot.stage == "done"
                 kept = (*turns, Turn(snapshot.question, snapshot.answer))[-_MOST_TURNS:] if ended else gr.skip()
-                yield answer_html(snapshot, turns), panel_html, kept
+                yield answer_html(snapshot, turns), panel_html, kept, panel_html
                 shown = snapshot
 
         async def again(
-            legs: str, reranker: str, sources: int, turns: tuple[Turn, ...]
-        ) -> AsyncGenerator[tuple[Any, Any, Any], None]:
+            legs: str, reranker: str, sources: int, turns: tuple[Turn, ...], panel_html: str
+        ) -> AsyncGenerator[tuple[Any, ...], None]:
             if not turns:
-                yield gr.skip(), gr.skip(), gr.skip()
+                yield gr.skip(), gr.skip(), gr.skip(), gr.skip()
                 return
-            async for step in answered(turns[-1].question, legs, reranker, sources, turns[:-1]):
+            async for step in answered(turns[-1].question, legs, reranker, sources, turns[:-1], panel_html):
                 yield step
 
-        settings, shown_in = [legs, reranker, sources], [answer, panel, conversation]
+        settings, shown_in = [legs, reranker, sources], [answer, panel, conversation, last_panel]
         quiet: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None}
         asking = gr.on(
             [question.submit, ask.click],
             answered,
-            [question, *settings, conversation],
+            [question, *settings, conversation, last_panel],
             shown_in,
             api_name="ask",
             **quiet,
@@ -115,14 +118,14 @@ def build_page(answerer: Answerer) -> gr.Blocks:
         switching = gr.on(
             [legs.input, reranker.input, sources.input],
             again,
-            [*settings, conversation],
+            [*settings, conversation, last_panel],
             shown_in,
             trigger_mode="always_last",
             api_visibility="private",
             **quiet,
         )
         clear.click(
-            lambda: ("", welcome_html(parts), "", ()),
+            lambda: ("", welcome_html(parts), "", (), ""),
             None,
             [question, *shown_in],
             cancels=[asking, switching],
