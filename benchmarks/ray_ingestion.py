@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import pyarrow
 import pyarrow.parquet as parquet
+from pyarrow.compute import utf8_normalize
 from rich.console import Console
 from store_corpus import STATUTES
 
@@ -101,7 +102,8 @@ def write_passages(file: Path, most: int | None) -> int:
     """Write the articles as passages in groups of rows, as a large corpus comes, and say how many they are."""
     table = parquet.read_table(STATUTES, columns=["law", "text"]).slice(0, most)
     ids = pyarrow.array([f"s{number}" for number in range(table.num_rows)])
-    passages = pyarrow.table({"id": ids, "text": table["text"], "title": table["law"]})
+    text, title = (utf8_normalize(table[name], "NFC") for name in ("text", "law"))  # as every loader does
+    passages = pyarrow.table({"id": ids, "text": text, "title": title})
     parquet.write_table(passages, file, row_group_size=4096)
     return passages.num_rows
 

@@ -7,9 +7,9 @@ import json
 import os
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from llama_index.core.base.embeddings.base import BaseEmbedding
@@ -21,6 +21,7 @@ from llama_index_ko_rerank.data import dataset_nodes
 from llama_index_ko_rerank.data.dataset import Passage, RetrievalDataset
 from llama_index_ko_rerank.data.documents import FoundFile, kind_of, read_document, read_payload
 from llama_index_ko_rerank.errors import InvalidNode, InvalidText, InvalidVector, UnreadableDocument, UnsuitableModel
+from llama_index_ko_rerank.scale.ray_rows import Batch, Encoded, Outcome, columns, rows_as_json
 from llama_index_ko_rerank.scale.sharded_layout import shard_of
 from llama_index_ko_rerank.store.node_rows import NodeRow, to_rows
 from llama_index_ko_rerank.store.sync_chunks import Chunker
@@ -28,37 +29,7 @@ from llama_index_ko_rerank.store.sync_plan import PlannedFile
 from llama_index_ko_rerank.store.sync_records import SourceRecord
 from llama_index_ko_rerank.store.unit_vectors import unit_vectors
 
-Outcome = Literal["added", "changed", "unchanged", "failed"]
-Batch = Mapping[str, NDArray[Any]]
-
 _OF_ONE_DOCUMENT = (UnreadableDocument, InvalidNode, InvalidText, InvalidVector, UnsuitableModel)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Encoded:
-    """A document on its way to its shard; one row of the pipeline.
-
-    Attributes:
-        shard: Where it belongs.
-        document_id: Its id.
-        name: What a report calls it: a file's path, or the id.
-        outcome: ``added`` or ``changed`` where it is to be written; what became of it otherwise.
-        reason: Why it failed.
-        size: Bytes of its file, or characters of the passage.
-        chunks: How many nodes it has.
-        rows: Its `NodeRow`s as JSON.
-        vectors: Their unit vectors, float32, one after the other.
-    """
-
-    shard: int
-    document_id: str
-    name: str
-    outcome: Outcome
-    reason: str = ""
-    size: int = 0
-    chunks: int = 0
-    rows: str = "[]"
-    vectors: bytes = b""
 
 
 def file_item(planned: PlannedFile, shard: int) -> dict[str, Any]:
@@ -71,11 +42,6 @@ def file_item(planned: PlannedFile, shard: int) -> dict[str, Any]:
         "size": planned.file.size,
         "record": json.dumps(asdict(planned.record)) if planned.record else "",
     }
-
-
-def read_rows(encoded: str) -> list[NodeRow]:
-    """Turn the rows of an `Encoded` document into rows of the table."""
-    return [NodeRow(*fields) for fields in json.loads(encoded)]
 
 
 class FileEncoder:
@@ -126,7 +92,7 @@ class FileEncoder:
             own = np.array([vectors[node.node_id] for node in nodes]) if vectors else _vectors(nodes, self._model)
         except _OF_ONE_DOCUMENT as problem:
             return replace(document, outcome="failed", reason=str(problem))
-        return replace(document, chunks=len(rows), rows=_as_json(rows), vectors=own.astype(np.float32).tobytes())
+        return replace(document, chunks=len(rows), rows=rows_as_json(rows), vectors=own.astype(np.float32).tobytes())
 
     def _read(self, file: FoundFile, document_id: str, known: SourceRecord | None) -> list[TextNode] | None:
         """Read and split a file; None where its text is what was indexed before."""
@@ -191,7 +157,7 @@ class PassageEncoder:
             outcome="changed" if row.node_id in known else "added",
             size=len(row.text),
             chunks=1,
-            rows=_as_json([row]),
+            rows=rows_as_json([row]),
             vectors=vector.tobytes(),
         )
 
@@ -211,18 +177,9 @@ def passage_nodes(batch: Batch) -> tuple[list[TextNode], list[str]]:
     return nodes, [passage.id for passage in passages if not passage.text.strip()]
 
 
-def columns(documents: Sequence[Encoded]) -> dict[str, list[Any]]:
-    """Turn documents into a batch of the pipeline."""
-    return {name: [getattr(document, name) for document in documents] for name in Encoded.__slots__}
-
-
 def _vectors(nodes: Sequence[TextNode], model: BaseEmbedding) -> NDArray[np.float32]:
     if not nodes:
         return np.zeros((0, 0), np.float32)
     by_id = embed_nodes(nodes, model)
     ids = [node.node_id for node in nodes]
     return unit_vectors([by_id[node_id] for node_id in ids], [f"node {node_id!r}" for node_id in ids])
-
-
-def _as_json(rows: Sequence[NodeRow]) -> str:
-    return json.dumps([astuple(row) for row in rows], ensure_ascii=False)

@@ -11,8 +11,8 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 
 from llama_index_ko_rerank.data.documents import Refusal
 from llama_index_ko_rerank.errors import KoRerankError
+from llama_index_ko_rerank.scale.ray_delivery import OF_SHARDS, deliver
 from llama_index_ko_rerank.scale.ray_extra import import_ray
-from llama_index_ko_rerank.scale.ray_writing import OF_SHARDS, deliver
 from llama_index_ko_rerank.store.sync import SyncReport
 
 Progress = Callable[[SyncReport], None]

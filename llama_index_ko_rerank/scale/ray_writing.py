@@ -8,11 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from llama_index_ko_rerank.scale.ray_encoding import Batch, read_rows
+from llama_index_ko_rerank.scale.ray_rows import read_rows
 from llama_index_ko_rerank.store.index_folder import IndexFolder
-
-REPORTED = ("name", "outcome", "reason", "size", "chunks")
-OF_SHARDS = ("document_id", "rows", "vectors")
 
 
 class ShardWriter:
@@ -57,21 +54,3 @@ class ShardWriter:
         self._index.write_snapshot()
         with self._index.read() as view:
             return view.manifest.node_count
-
-
-def deliver(batch: Batch, writers: Sequence[Any], handed: Sequence[str] = OF_SHARDS) -> dict[str, list[Any]]:
-    """Give encoded documents to their writers, wait until they are on disk, and pass on what a report needs.
-
-    Args:
-        batch: Encoded documents.
-        writers: The writer of each shard.
-        handed: The columns that a writer gets of each document.
-    """
-    import ray
-
-    parts: list[list[tuple[Any, ...]]] = [[] for _ in writers]
-    for place, outcome in enumerate(batch["outcome"]):
-        if outcome in ("added", "changed"):
-            parts[int(batch["shard"][place])].append(tuple(batch[name][place] for name in handed))
-    ray.get([writer.write.remote(part) for writer, part in zip(writers, parts, strict=True) if part])
-    return {name: list(batch[name]) for name in REPORTED}

@@ -12,9 +12,10 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index_ko_rerank.data.dataset import Passage, RetrievalDataset
 from llama_index_ko_rerank.data.nodes import dataset_nodes
 from llama_index_ko_rerank.errors import DatasetUnavailable, MalformedData, MissingExtra
-from llama_index_ko_rerank.scale.ray_encoding import FileEncoder, PassageEncoder, file_item, read_rows
+from llama_index_ko_rerank.scale.ray_encoding import FileEncoder, PassageEncoder, file_item
 from llama_index_ko_rerank.scale.ray_extra import import_ray
 from llama_index_ko_rerank.scale.ray_passages import open_passages
+from llama_index_ko_rerank.scale.ray_rows import read_rows
 from llama_index_ko_rerank.scale.ray_writing import ShardWriter
 from llama_index_ko_rerank.scale.sharded_layout import Shards, make_shards
 from llama_index_ko_rerank.scale.sharded_plan import plan_shards
