@@ -2,8 +2,8 @@
 
     python benchmarks/scale_costs.py
 
-Reads `benchmarks/store/scale.json`, `benchmarks/speed/lexical.json`, `benchmarks/rerank/speed.json` and, where it was
-measured, `benchmarks/scale/ray.json`. What is assumed is said in docs/scale.md.
+Reads `benchmarks/store/scale.json`, `benchmarks/speed/lexical.json`, `benchmarks/rerank/speed.json` and
+`benchmarks/scale/ray.json`. What is assumed is said in docs/scale.md.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+
+from llama_index_ko_rerank.evaluate.rendering import markdown_table
 
 HERE = Path(__file__).parent
 SIZES = (1_000_000, 10_000_000, 1_000_000_000)
@@ -26,17 +28,19 @@ HOUR = 3600
 
 
 def main() -> None:
-    """Print the rows of the table."""
-    line = Console(width=400).print
-    line("| | 1 million | 10 million | 1 billion |\n| --- | --- | --- | --- |", markup=False)
-    for name, values in rows(read("store/scale"), read("speed/lexical"), read("rerank/speed"), read("scale/ray")):
-        line(f"| {name} | " + " | ".join(values) + " |", markup=False, highlight=False)
+    """Print the table."""
+    Console(width=400).print(costs_table(), markup=False, highlight=False)
+
+
+def costs_table() -> str:
+    """Write the table in Markdown."""
+    found = rows(read("store/scale"), read("speed/lexical"), read("rerank/speed"), read("scale/ray"))
+    return markdown_table(["", "1 million", "10 million", "1 billion"], [(name, *values) for name, values in found])
 
 
 def read(name: str) -> Any:
-    """Read a results file; None where it was not measured yet."""
-    file = HERE / f"{name}.json"
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+    """Read a results file."""
+    return json.loads((HERE / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def rows(store: Any, lexical: Any, rerank: Any, ray: Any) -> list[tuple[str, list[str]]]:
@@ -48,9 +52,11 @@ def rows(store: Any, lexical: Any, rerank: Any, ray: Any) -> list[tuple[str, lis
     transformer = shape["tokens"] / (shape["systems"]["float32"]["p50_ms"] / 1000) / TOKENS
     disk = statutes["disk_mib"] * 2**20 / 186_223
     memory = (million["open_peak_mib"] - million["imports_mib"]) * 2**20 / 1_000_000
-    found = [
+    rate = ray["ray"]["passages_per_s"]
+    return [
         ("disk, vectors and texts", [f"{size * disk / GIB:,.0f} GiB" for size in SIZES]),
         ("memory of flat shards", [f"{size * memory / GIB:,.0f} GiB" for size in SIZES]),
+        ("the whole of `--engine ray`, ko-static, 2 cores", [hours(size / rate) for size in SIZES]),
         ("writing, one writer", [hours(size / (1_000_000 / million["build_s"])) for size in SIZES]),
         ("words, 2 cores", [hours(size / words_a_second) for size in SIZES]),
         ("words, memory at most", [f"{size * words['peak_memory_mib'] / 186_223 / 1024:,.0f} GiB" for size in SIZES]),
@@ -60,10 +66,6 @@ def rows(store: Any, lexical: Any, rerank: Any, ray: Any) -> list[tuple[str, lis
             [f"{size / transformer / HOUR / 24 * MEASURED_CORES / CORES:,.1f}" for size in SIZES],
         ),
     ]
-    if ray:
-        rate = ray["ray"]["passages_per_s"]
-        found.insert(2, ("the whole of `--engine ray`, ko-static, 2 cores", [hours(size / rate) for size in SIZES]))
-    return found
 
 
 def hours(seconds: float) -> str:

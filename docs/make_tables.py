@@ -16,7 +16,7 @@ from pathlib import Path
 from textwrap import dedent
 from types import ModuleType
 
-from measured_tables import chat_load_table, ray_table, serve_load_table
+from measured_tables import chat_load_table, ray_table, scale_costs_table, serve_load_table
 
 from llama_index_ko_rerank import errors
 from llama_index_ko_rerank.catalog import CatalogModel, ModelKind, list_models
@@ -155,6 +155,7 @@ MADE: dict[str, Callable[[], str]] = {
     "chat-load": chat_load_table,
     "serve-load": serve_load_table,
     "ray": ray_table,
+    "scale-costs": scale_costs_table,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -60,11 +61,18 @@ def ray_table() -> str:
         [
             ("seconds", f"{one['seconds']:,.1f}", f"{ray['seconds']:,.1f}"),
             ("passages a second", _per_second(one), _per_second(ray)),
-            ("with the start of Ray, s", "", f"{ray['seconds_with_the_start_of_ray']:,.1f}"),
+            ("until the first are written, s", "", f"{ray['seconds_to_the_first_written_block']:,.1f}"),
+            ("passages a second from then on", "", f"{ray['passages_per_s_once_flowing']:,.0f}"),
+            ("seconds with the start of Ray", "", f"{ray['seconds_with_the_start_of_ray']:,.1f}"),
             ("lost, there twice, or different", "", str(missing)),
             ("largest difference of a number", "", f"{same['largest_difference_of_a_number']:.0e}"),
         ],
     )
+
+
+def scale_costs_table() -> str:
+    """Write what many passages cost."""
+    return f"{runpy.run_path(str(RESULTS / 'scale_costs.py'))['costs_table']()}\n"
 
 
 def _lines(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
