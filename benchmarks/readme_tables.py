@@ -116,8 +116,8 @@ def rerank(language: str) -> str:
     ]
     trained = _word("trained", language)
     workloads += [
-        (f"6x768 {trained}, {words[language == 'ko']}", report["widened"][workload])
-        for workload, words in TRAINED_WORKLOADS.items()
+        (f"6x768 {trained}, {TRAINED_WORKLOADS[workload][language == 'ko']}", figures)
+        for workload, figures in report["widened"].items()
     ]
     rows: list[Row] = []
     for name, measured in workloads:
