@@ -82,11 +82,7 @@ def main() -> None:
     report["trained"] = measure_trained(str(arguments.trained), asks, OURS)
     with tempfile.TemporaryDirectory() as folder:
         large = str(write_widened(arguments.trained, asks[:WARM_UPS], Path(folder) / f"{arguments.trained.name}-6x768"))
-        workloads = {
-            "mixed": mixed(dataset, WARM_UPS + arguments.questions),
-            "found": found(dataset, arguments.questions),
-        }
-        report["widened"] = {name: measure_trained(large, asks, (STOCK, *OURS)) for name, asks in workloads.items()}
+        report["widened"] = measure_trained(large, mixed(dataset, WARM_UPS + arguments.questions), (STOCK, *OURS))
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
     arguments.json.write_text(json.dumps(report, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     print(table(report))

@@ -19,7 +19,7 @@ def markdown_table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 def table(report: Figures) -> str:
     """Put a report into Markdown tables, one after another."""
     parts = [part for name, figures in report["shapes"].items() for part in _shape(name, figures)]
-    parts.extend(map(_trained, (report["trained"], *report["widened"].values())))
+    parts.extend(map(_trained, (report["trained"], report["widened"])))
     parts.extend(f"{name}: {reason}." for name, reason in report["not_measured"].items())
     return "\n\n".join(parts)
 
