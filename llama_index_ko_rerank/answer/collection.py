@@ -10,7 +10,7 @@ from llama_index.core import VectorStoreIndex
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 
-from llama_index_ko_rerank.embed import KoreanEmbedding
+from llama_index_ko_rerank.embed import KoreanEmbedding, embedding_identity
 from llama_index_ko_rerank.errors import DamagedIndex, IndexNotFound
 from llama_index_ko_rerank.evaluate.rendering import write_json_file
 from llama_index_ko_rerank.rerank.ltr import DEFAULT
@@ -18,7 +18,11 @@ from llama_index_ko_rerank.rerank.ltr_postprocessor import LearningToRankPostpro
 from llama_index_ko_rerank.rerank.postprocessor import CrossEncoderNodePostprocessor
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
 from llama_index_ko_rerank.retrieve.hybrid import DEFAULT_WEIGHTS, HybridRetriever
+from llama_index_ko_rerank.retrieve.sharded_words import sharded_words
 from llama_index_ko_rerank.store.index import open_index
+from llama_index_ko_rerank.store.sharded_layout import is_sharded
+from llama_index_ko_rerank.store.sharded_store import ShardedVectorStore
+from llama_index_ko_rerank.store.splitting import make_splitter
 
 _SETTINGS = "ko-rerank.json"
 _INDEX = "index"
@@ -116,6 +120,8 @@ def open_collection(
 ) -> Collection:
     """Open a collection that `ko-rerank index` or `ko-rerank demo` made.
 
+    Of a collection of several shards the vectors are searched as they are at each question; the words as they are now.
+
     Args:
         folder: The collection's folder.
         similarity_top_k: How many candidates the retriever hands on.
@@ -125,10 +131,17 @@ def open_collection(
     Raises:
         IndexNotFound: The folder is no collection.
         ModelMismatch: The index was built with another model than the settings name.
+        DamagedIndex: The index, or a shard of it, cannot be read.
     """
     settings = read_settings(folder)
-    index = open_index(index_folder(folder), embed_model=KoreanEmbedding(settings.embed_model))
-    lexical = KoreanBM25Retriever.from_index(index, similarity_top_k=similarity_top_k, snapshot=lexical_folder(folder))
+    embed_model = KoreanEmbedding(settings.embed_model)
+    words = lexical_folder(folder)
+    if is_sharded(folder):
+        index = _open_shards(folder, embed_model)
+        lexical = sharded_words(index.vector_store, words, similarity_top_k=similarity_top_k)  # type: ignore[arg-type]
+    else:
+        index = open_index(index_folder(folder), embed_model=embed_model)
+        lexical = KoreanBM25Retriever.from_index(index, similarity_top_k=similarity_top_k, snapshot=words)
     dense = index.as_retriever(similarity_top_k=similarity_top_k)
     retriever = HybridRetriever.of(
         lexical, dense, similarity_top_k=similarity_top_k, weights=settings.weights or DEFAULT_WEIGHTS
@@ -140,6 +153,12 @@ def open_collection(
         weights = DEFAULT if settings.ranker == DEFAULT else str(Path(folder) / settings.ranker)
         reranker = LearningToRankPostprocessor.for_index(lexical.lexical_index, weights=weights, top_n=top_n)
     return Collection(Path(folder), index, lexical, retriever, reranker)
+
+
+def _open_shards(folder: str | Path, embed_model: KoreanEmbedding) -> VectorStoreIndex:
+    store = ShardedVectorStore(folder, embedding_identity=embedding_identity(embed_model))
+    splitter = make_splitter(embed_model, chunk_tokens=store.settings.get("chunk_tokens"))
+    return VectorStoreIndex.from_vector_store(store, embed_model=embed_model, transformations=[splitter])
 
 
 def _relative(model: str, folder: Path) -> str:

@@ -21,6 +21,7 @@ from llama_index_ko_rerank.rerank.postprocessor import CrossEncoderNodePostproce
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
 from llama_index_ko_rerank.retrieve.hybrid import HybridRetriever
 from llama_index_ko_rerank.retrieve.lexical_index import LexicalIndex
+from llama_index_ko_rerank.store.sharded_store import ShardedVectorStore
 from llama_index_ko_rerank.store.vector_store import DurableFaissVectorStore
 
 CANDIDATES = 30
@@ -87,7 +88,7 @@ def open_parts(folder: str | Path, *, candidates: int = CANDIDATES) -> SearchPar
     settings = read_settings(folder)
     collection = open_collection(folder, similarity_top_k=candidates, rerank=False)
     store = collection.index.vector_store
-    assert isinstance(store, DurableFaissVectorStore)  # open_index makes no other
+    assert isinstance(store, DurableFaissVectorStore | ShardedVectorStore)  # open_collection makes no other
     titles: dict[str, str] = {}
     for node in store.nodes():
         titles.setdefault(node.ref_doc_id or node.node_id, source_title(node))

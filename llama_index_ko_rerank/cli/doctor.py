@@ -31,8 +31,12 @@ def doctor(
     configure()
     from llama_index_ko_rerank.answer.collection import index_folder, read_settings
     from llama_index_ko_rerank.store.integrity import check_integrity
+    from llama_index_ko_rerank.store.sharded_layout import is_sharded
 
     settings = read_settings(folder)
+    if is_sharded(folder):
+        _look_at_shards(folder, settings.embed_model, mends=repair)
+        return
     if repair:
         for deed in _repair(folder):
             _line(f"repair: {deed}")
@@ -46,6 +50,26 @@ def doctor(
     if problems:
         if not repair:
             _line(f"`ko-rerank doctor {folder} --repair` makes the snapshots again, and never changes the table")
+        raise typer.Exit(1)
+    _line("nothing is damaged")
+
+
+def _look_at_shards(folder: Path, embed_model: str, *, mends: bool) -> None:
+    """Do the same for each shard; the words of all are compared with them whenever the collection is opened."""
+    from llama_index_ko_rerank.store.integrity import check_integrity, repair
+    from llama_index_ko_rerank.store.sharded_layout import find_shards
+
+    damaged = False
+    for place in find_shards(folder).folders:
+        for deed in repair(place) if mends else ():
+            _line(f"{place.name}: repair: {deed}")
+        report = check_integrity(place)
+        problems = [*report.problems, *_model_problems(embed_model, report.embedding_identity)]
+        _line(f"{place.name:<18}{report.node_count:,} passages, {report.vector_count:,} vectors")
+        for problem in problems:
+            _line(f"! {problem}")
+        damaged = damaged or bool(problems)
+    if damaged:
         raise typer.Exit(1)
     _line("nothing is damaged")
 

@@ -68,6 +68,8 @@ def index(
     exit code is 1 where not a single file could be read; files that could not are listed with the reasons.
     """
     configure()
+    from llama_index_ko_rerank.store.sharded_layout import is_sharded
+
     if bool(source) == bool(data):
         raise InvalidSetting("name what to index: either --source with files or folders, or --data with a data set")
     if engine is Engine.LOCAL and (address or shards is not None or qdrant):
@@ -76,6 +78,8 @@ def index(
         raise InvalidSetting("--qdrant goes with --data, and without --shards and --rerank-model")
     if data and (dry_run or prune):
         raise InvalidSetting("--dry-run and --prune go with --source; a data set is indexed as a whole")
+    if engine is Engine.LOCAL and is_sharded(folder):
+        raise InvalidSetting(f"the collection in {folder} has shards; add --engine ray, or name another folder")
     if qdrant:
         index_into_qdrant(str(folder), data or "", qdrant, embed_model, overwrite=overwrite, address=address)
     elif engine is Engine.RAY:

@@ -36,7 +36,7 @@ class OnRay:
         shards: int | None,
     ) -> None:
         from llama_index_ko_rerank.scale.ray_extra import import_ray
-        from llama_index_ko_rerank.scale.sharded_layout import choose_shards
+        from llama_index_ko_rerank.scale.shard_making import choose_shards
 
         import_ray()
         choose_shards(folder, shards)
@@ -94,7 +94,8 @@ class OnRay:
 
     def _bring_words_up_to_date(self) -> None:
         from llama_index_ko_rerank.answer.collection import lexical_folder
-        from llama_index_ko_rerank.scale import ShardedVectorStore, refresh_sharded_words
+        from llama_index_ko_rerank.retrieve.sharded_words import refresh_sharded_words
+        from llama_index_ko_rerank.store.sharded_store import ShardedVectorStore
 
         with ShardedVectorStore(self._folder) as store, progress("Reading words") as update:
             refresh_sharded_words(store, lexical_folder(self._folder), on_progress=update)

@@ -22,8 +22,8 @@ from llama_index_ko_rerank.data.dataset import Passage, RetrievalDataset
 from llama_index_ko_rerank.data.documents import FoundFile, kind_of, read_document, read_payload
 from llama_index_ko_rerank.errors import InvalidNode, InvalidText, InvalidVector, UnreadableDocument, UnsuitableModel
 from llama_index_ko_rerank.scale.ray_rows import Batch, Encoded, Outcome, columns, rows_as_json
-from llama_index_ko_rerank.scale.sharded_layout import shard_of
 from llama_index_ko_rerank.store.node_rows import NodeRow, to_rows
+from llama_index_ko_rerank.store.sharded_layout import shard_of
 from llama_index_ko_rerank.store.sync_chunks import Chunker
 from llama_index_ko_rerank.store.sync_plan import PlannedFile
 from llama_index_ko_rerank.store.sync_records import SourceRecord

@@ -18,8 +18,9 @@ from llama_index_ko_rerank.scale.ray_passages import PassageSource
 from llama_index_ko_rerank.scale.ray_pipeline import PASSAGES_AT_ONCE, Progress, encode, run, started_writers
 from llama_index_ko_rerank.scale.ray_session import ray_session
 from llama_index_ko_rerank.scale.ray_writing import ShardWriter
-from llama_index_ko_rerank.scale.sharded_layout import Shards, choose_shards, find_shards, is_sharded, make_shards
+from llama_index_ko_rerank.scale.shard_making import choose_shards, make_shards
 from llama_index_ko_rerank.scale.sharded_plan import ShardedPlan
+from llama_index_ko_rerank.store.sharded_layout import Shards, find_shards, is_sharded
 from llama_index_ko_rerank.store.sync import SyncReport
 
 _FILES_AT_ONCE = 16

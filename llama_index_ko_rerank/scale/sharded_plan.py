@@ -9,7 +9,8 @@ from pathlib import Path
 from llama_index.core.base.embeddings.base import BaseEmbedding
 
 from llama_index_ko_rerank.errors import EmptyCorpus
-from llama_index_ko_rerank.scale.sharded_layout import Shards, choose_shards
+from llama_index_ko_rerank.scale.shard_making import choose_shards
+from llama_index_ko_rerank.store.sharded_layout import Shards
 from llama_index_ko_rerank.store.sync_plan import DEFAULT_MAX_MB, SyncPlan, plan_sync
 
 

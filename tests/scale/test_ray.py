@@ -9,19 +9,19 @@ from contextlib import ExitStack, closing
 import numpy as np
 import pytest
 
+from llama_index_ko_rerank.answer.collection import open_collection
 from llama_index_ko_rerank.data import dataset_nodes, load_dataset
 from llama_index_ko_rerank.embed import KoreanEmbedding
 from llama_index_ko_rerank.errors import DuplicateNodeId, IndexExists
 from llama_index_ko_rerank.scale import (
-    ShardedVectorStore,
     ingest_files,
     ingest_passages,
     open_passages,
-    open_sharded_collection,
     plan_shards,
 )
 from llama_index_ko_rerank.store import build_index
 from llama_index_ko_rerank.store.index_folder import IndexFolder
+from llama_index_ko_rerank.store.sharded_store import ShardedVectorStore
 from llama_index_ko_rerank.store.sync import run_sync, start_index
 from llama_index_ko_rerank.store.sync_plan import plan_sync
 
@@ -111,7 +111,7 @@ def test_a_worker_and_a_writer_killed_in_the_middle_lose_and_repeat_nothing(clus
 
 
 def test_a_data_set_is_indexed_once_and_searched_as_one(cluster, tmp_path, model):
-    from llama_index_ko_rerank.answer.collection import CollectionSettings, open_collection, write_settings
+    from llama_index_ko_rerank.answer.collection import CollectionSettings, write_settings
 
     build_index(dataset_nodes(load_dataset("sample")), tmp_path / "하나" / "index", embed_model=model)
     folder = tmp_path / "여럿"
@@ -128,7 +128,7 @@ def test_a_data_set_is_indexed_once_and_searched_as_one(cluster, tmp_path, model
 
     for each in ("하나", "여럿"):
         write_settings(tmp_path / each, CollectionSettings("ko-static", ranker=None))
-    one, many = open_collection(tmp_path / "하나"), open_sharded_collection(folder)
+    one, many = open_collection(tmp_path / "하나"), open_collection(folder)
     for question in load_dataset("sample").questions[:20]:
         found = [[hit.score for hit in each.retriever.retrieve(question.text)] for each in (one, many)]
         assert found[0] == pytest.approx(found[1], abs=1e-5)
@@ -161,5 +161,5 @@ def test_the_command_indexes_files_into_shards(cluster, docs, tmp_path):
     assert first.exit_code == again.exit_code == 0, first.output + again.output
     assert "added 20, changed 0, unchanged 0" in first.output
     assert "added 0, changed 0, unchanged 20" in again.output
-    found = open_sharded_collection(tmp_path / "모음").retriever.retrieve("제7조 휴가 신청은 며칠 안에 하나요?")
+    found = open_collection(tmp_path / "모음").retriever.retrieve("제7조 휴가 신청은 며칠 안에 하나요?")
     assert found[0].node.get_content().startswith("제7조")

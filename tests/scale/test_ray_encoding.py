@@ -17,10 +17,11 @@ from llama_index_ko_rerank.scale.ray_extra import import_ray
 from llama_index_ko_rerank.scale.ray_passages import open_passages
 from llama_index_ko_rerank.scale.ray_rows import read_rows
 from llama_index_ko_rerank.scale.ray_writing import ShardWriter
-from llama_index_ko_rerank.scale.sharded_layout import Shards, make_shards
+from llama_index_ko_rerank.scale.shard_making import make_shards
 from llama_index_ko_rerank.scale.sharded_plan import plan_shards
 from llama_index_ko_rerank.store import build_index
 from llama_index_ko_rerank.store.index_folder import IndexFolder
+from llama_index_ko_rerank.store.sharded_layout import Shards
 from llama_index_ko_rerank.store.sync import run_sync, start_index
 from llama_index_ko_rerank.store.sync_plan import plan_sync
 

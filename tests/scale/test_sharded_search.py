@@ -16,10 +16,11 @@ from llama_index.core.vector_stores.types import MetadataFilter, MetadataFilters
 from llama_index_ko_rerank.embed import embedding_identity
 from llama_index_ko_rerank.errors import DamagedIndex, IndexExists, IndexNotFound, InvalidSetting, ModelMismatch
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
-from llama_index_ko_rerank.scale.sharded_layout import Shards, choose_shards, find_shards, make_shards, shard_of
-from llama_index_ko_rerank.scale.sharded_store import ShardedVectorStore
-from llama_index_ko_rerank.scale.sharded_words import sharded_words
+from llama_index_ko_rerank.retrieve.sharded_words import sharded_words
+from llama_index_ko_rerank.scale.shard_making import choose_shards, make_shards
 from llama_index_ko_rerank.store import DurableFaissVectorStore
+from llama_index_ko_rerank.store.sharded_layout import Shards, find_shards, shard_of
+from llama_index_ko_rerank.store.sharded_store import ShardedVectorStore
 
 TEXTS = [
     f"제{number}조 {word} 신청은 {number}일 안에 한다." for number, word in enumerate(["휴가", "출장", "병가"] * 10)

@@ -10,7 +10,7 @@ from llama_index.core.schema import BaseNode, MetadataMode
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
 from llama_index_ko_rerank.retrieve.following import resume_snapshot, save_snapshot
 from llama_index_ko_rerank.retrieve.lexical_index import LexicalIndex
-from llama_index_ko_rerank.scale.sharded_store import ShardedVectorStore
+from llama_index_ko_rerank.store.sharded_store import ShardedVectorStore
 
 Progress = Callable[[int, int], None]
 

@@ -16,8 +16,8 @@ from llama_index.core.vector_stores.types import (
     VectorStoreQueryResult,
 )
 
-from llama_index_ko_rerank.scale.sharded_layout import find_shards, shard_of
 from llama_index_ko_rerank.store.queries import refuse_options
+from llama_index_ko_rerank.store.sharded_layout import find_shards, shard_of
 from llama_index_ko_rerank.store.threaded import ThreadedVectorStore
 from llama_index_ko_rerank.store.vector_store import DurableFaissVectorStore
 
