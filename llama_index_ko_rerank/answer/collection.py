@@ -19,10 +19,9 @@ from llama_index_ko_rerank.rerank.postprocessor import CrossEncoderNodePostproce
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
 from llama_index_ko_rerank.retrieve.hybrid import DEFAULT_WEIGHTS, HybridRetriever
 from llama_index_ko_rerank.retrieve.sharded_words import sharded_words
-from llama_index_ko_rerank.store.index import open_index
+from llama_index_ko_rerank.store.index import index_over, open_index
 from llama_index_ko_rerank.store.sharded_layout import is_sharded
 from llama_index_ko_rerank.store.sharded_store import ShardedVectorStore
-from llama_index_ko_rerank.store.splitting import make_splitter
 
 _SETTINGS = "ko-rerank.json"
 _INDEX = "index"
@@ -137,8 +136,9 @@ def open_collection(
     embed_model = KoreanEmbedding(settings.embed_model)
     words = lexical_folder(folder)
     if is_sharded(folder):
-        index = _open_shards(folder, embed_model)
-        lexical = sharded_words(index.vector_store, words, similarity_top_k=similarity_top_k)  # type: ignore[arg-type]
+        store = ShardedVectorStore(folder, embedding_identity=embedding_identity(embed_model))
+        index = index_over(store, embed_model, chunk_tokens=store.settings.get("chunk_tokens"))
+        lexical = sharded_words(store, words, similarity_top_k=similarity_top_k)
     else:
         index = open_index(index_folder(folder), embed_model=embed_model)
         lexical = KoreanBM25Retriever.from_index(index, similarity_top_k=similarity_top_k, snapshot=words)
@@ -153,12 +153,6 @@ def open_collection(
         weights = DEFAULT if settings.ranker == DEFAULT else str(Path(folder) / settings.ranker)
         reranker = LearningToRankPostprocessor.for_index(lexical.lexical_index, weights=weights, top_n=top_n)
     return Collection(Path(folder), index, lexical, retriever, reranker)
-
-
-def _open_shards(folder: str | Path, embed_model: KoreanEmbedding) -> VectorStoreIndex:
-    store = ShardedVectorStore(folder, embedding_identity=embedding_identity(embed_model))
-    splitter = make_splitter(embed_model, chunk_tokens=store.settings.get("chunk_tokens"))
-    return VectorStoreIndex.from_vector_store(store, embed_model=embed_model, transformations=[splitter])
 
 
 def _relative(model: str, folder: Path) -> str:

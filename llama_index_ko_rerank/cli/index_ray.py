@@ -94,11 +94,11 @@ class OnRay:
 
     def _bring_words_up_to_date(self) -> None:
         from llama_index_ko_rerank.answer.collection import lexical_folder
-        from llama_index_ko_rerank.retrieve.sharded_words import refresh_sharded_words
+        from llama_index_ko_rerank.retrieve.following import refresh_snapshot
         from llama_index_ko_rerank.store.sharded_store import ShardedVectorStore
 
         with ShardedVectorStore(self._folder) as store, progress("Reading words") as update:
-            refresh_sharded_words(store, lexical_folder(self._folder), on_progress=update)
+            refresh_snapshot(store, lexical_folder(self._folder), on_progress=update)
 
 
 def index_into_qdrant(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,6 +13,7 @@ from llama_index.core.schema import BaseNode, MetadataMode
 from llama_index_ko_rerank.errors import DamagedIndex, IndexNotFound, ModelMismatch
 from llama_index_ko_rerank.retrieve.lexical_index import LexicalIndex
 from llama_index_ko_rerank.retrieve.snapshot import load_lexical_index, save_lexical_index
+from llama_index_ko_rerank.store.sharded_store import ShardedVectorStore
 from llama_index_ko_rerank.store.vector_store import DurableFaissVectorStore
 
 logger = logging.getLogger(__name__)
@@ -75,25 +76,42 @@ def save_snapshot(folder: Path, index: LexicalIndex, hashes: dict[str, str], met
 
 
 def refresh_snapshot(
-    store: DurableFaissVectorStore, folder: Path, *, on_progress: Callable[[int, int], None] | None = None
+    store: DurableFaissVectorStore | ShardedVectorStore,
+    folder: Path,
+    *,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> int:
     """Bring the snapshot up to the store's newest generation, as `KoreanBM25Retriever.from_index` makes it by default.
 
     Only what is new is tokenised, and only a batch of nodes is in memory at a time.
 
     Args:
-        store: The index.
+        store: The index, or all shards of one.
         folder: The folder of the snapshot.
         on_progress: Called with the number of nodes compared and in all.
 
     Returns:
         How many nodes were tokenised.
     """
+    return refreshed_index(store.nodes(), store.count, folder, on_progress=on_progress)[1]
+
+
+def refreshed_index(
+    nodes: Iterable[BaseNode], total: int, folder: Path, *, on_progress: Callable[[int, int], None] | None = None
+) -> tuple[LexicalIndex, int]:
+    """Make the snapshot in a folder one of these nodes, and return the index with the number of nodes tokenised.
+
+    Args:
+        nodes: All that there are; those that are new are held a batch at a time.
+        total: How many they are, for `on_progress`.
+        folder: The folder of the snapshot.
+        on_progress: Called with the number of nodes compared and in all.
+    """
     index, before = resume_snapshot(folder, LexicalIndex(), MetadataMode.EMBED)
     hashes: dict[str, str] = {}
     changed: list[BaseNode] = []
-    tokenised, total = 0, store.count
-    for number, node in enumerate(store.nodes(), start=1):
+    tokenised = 0
+    for number, node in enumerate(nodes, start=1):
         hashes[node.node_id] = node.hash
         if before.get(node.node_id) != node.hash:
             changed.append(node)
@@ -105,7 +123,7 @@ def refresh_snapshot(
     index.delete([node_id for node_id in before if node_id not in hashes])
     if hashes != before:
         save_snapshot(folder, index, hashes, MetadataMode.EMBED)
-    return tokenised
+    return index, tokenised
 
 
 def examine_snapshot(store: DurableFaissVectorStore, folder: Path) -> LexicalState:

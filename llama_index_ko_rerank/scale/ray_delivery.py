@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    from llama_index_ko_rerank.scale.ray_rows import Batch
 
 REPORTED = ("name", "outcome", "reason", "size", "chunks")
 OF_SHARDS = ("document_id", "rows", "vectors")
 
 
-def deliver(
-    batch: Mapping[str, NDArray[Any]], writers: Sequence[Any], handed: Sequence[str] = OF_SHARDS
-) -> dict[str, list[Any]]:
+def deliver(batch: Batch, writers: Sequence[Any], handed: Sequence[str] = OF_SHARDS) -> dict[str, list[Any]]:
     """Give encoded documents to their writers, wait until they are on disk, and pass on what a report needs.
 
     Args:

@@ -6,7 +6,7 @@ import asyncio
 
 from llama_index.core.storage.docstore import SimpleDocumentStore
 
-from llama_index_ko_rerank.store.vector_store import DurableFaissVectorStore
+from llama_index_ko_rerank.store.threaded import ThreadedVectorStore
 
 
 class StoredDocumentHashes(SimpleDocumentStore):
@@ -16,7 +16,7 @@ class StoredDocumentHashes(SimpleDocumentStore):
     session, and keeps them for documents that were deleted.
     """
 
-    def __init__(self, store: DurableFaissVectorStore) -> None:
+    def __init__(self, store: ThreadedVectorStore) -> None:
         """Answer from a store."""
         super().__init__()
         self._store = store

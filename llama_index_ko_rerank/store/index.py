@@ -21,6 +21,7 @@ from llama_index_ko_rerank.store.index_folder import IndexFolder
 from llama_index_ko_rerank.store.index_settings import IndexSettings, VectorType, check_vector_type
 from llama_index_ko_rerank.store.node_rows import check_node, check_unique
 from llama_index_ko_rerank.store.splitting import KoreanSentenceSplitter, make_splitter
+from llama_index_ko_rerank.store.threaded import ThreadedVectorStore
 from llama_index_ko_rerank.store.vector_store import DurableFaissVectorStore
 
 logger = logging.getLogger(__name__)
@@ -76,7 +77,7 @@ def build_index(
     splitter = make_splitter(embed_model, chunk_tokens=chunk_tokens)
     folder = Path(path).expanduser().absolute()
     make_room(folder, overwrite=overwrite)
-    nodes = _to_nodes(documents_or_nodes, splitter, show_progress=show_progress)
+    nodes = checked_nodes(documents_or_nodes, splitter, show_progress=show_progress)
     identity = embedding_identity(embed_model)
     index_folder = IndexFolder(folder, mode="rebuild", embedding_identity=None)
     try:
@@ -116,7 +117,18 @@ def open_index(
     embed_model = embed_model or KoreanEmbedding()
     identity = embedding_identity(embed_model)
     store = DurableFaissVectorStore(path, embedding_identity=identity, create=False, index_settings=index_settings)
-    splitter = make_splitter(embed_model, chunk_tokens=store.settings.get("chunk_tokens"))
+    return index_over(store, embed_model, chunk_tokens=store.settings.get("chunk_tokens"))
+
+
+def index_over(store: ThreadedVectorStore, embed_model: BaseEmbedding, *, chunk_tokens: int | None) -> VectorStoreIndex:
+    """Put a normal index over a store that is open.
+
+    Args:
+        store: What it searches and changes, and what it asks which version of a document is there.
+        embed_model: The model that the store was built with.
+        chunk_tokens: The most tokens of a chunk of what is inserted later; see `make_splitter`.
+    """
+    splitter = make_splitter(embed_model, chunk_tokens=chunk_tokens)
     storage = StorageContext.from_defaults(vector_store=store, docstore=StoredDocumentHashes(store))
     return VectorStoreIndex([], embed_model=embed_model, storage_context=storage, transformations=[splitter])
 
@@ -140,10 +152,15 @@ def make_room(folder: Path, *, overwrite: bool) -> None:
         )
 
 
-def _to_nodes(
+def checked_nodes(
     documents_or_nodes: Sequence[Document | BaseNode], splitter: KoreanSentenceSplitter, *, show_progress: bool
 ) -> list[BaseNode]:
-    """Check everything, split documents, and leave out what has neither text nor embedding."""
+    """Check everything, split documents, and leave out what has neither text nor embedding.
+
+    Raises:
+        EmptyCorpus: Nothing is left.
+        InvalidNode, InvalidText, DuplicateNodeId: As in `build_index`.
+    """
     items = [check_node(item) for item in documents_or_nodes]
     with_text = [item for item in items if item.embedding or item.get_content(metadata_mode=MetadataMode.NONE).strip()]
     if not with_text:

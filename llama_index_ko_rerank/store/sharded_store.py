@@ -83,6 +83,10 @@ class ShardedVectorStore(ThreadedVectorStore):
         """Yield every node, shard by shard, a batch in memory at a time."""
         return chain.from_iterable(store.nodes() for store in self._stores)
 
+    def document_hash(self, ref_doc_id: str) -> str | None:
+        """Give LlamaIndex's hash of the document that nodes were cut from; None where it has no nodes here."""
+        return self._stores[shard_of(ref_doc_id, len(self._stores))].document_hash(ref_doc_id)
+
     def add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
         """Add nodes that carry their embeddings, each to its shard; raises what `DurableFaissVectorStore.add` does."""
         refuse_options("add", kwargs)

@@ -1,8 +1,9 @@
-"""Coroutines of a vector store that leave the event loop alone."""
+"""What the vector stores of this package have in common."""
 
 from __future__ import annotations
 
 import asyncio
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,10 +17,14 @@ from llama_index.core.vector_stores.types import (
 
 
 class ThreadedVectorStore(BasePydanticVectorStore):
-    """A vector store each of whose coroutines runs the method of the same purpose in a thread.
+    """A vector store that knows its documents, and each of whose coroutines runs the method of its purpose in a thread.
 
     LlamaIndex's own would run it on the event loop, which then waits for the disk or a server.
     """
+
+    @abstractmethod
+    def document_hash(self, ref_doc_id: str) -> str | None:
+        """Give LlamaIndex's hash of the document that nodes were cut from; None where it has no nodes here."""
 
     async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
         """Do as `add`, off the event loop."""

@@ -80,3 +80,4 @@ def test_a_damaged_shard_is_named_by_doctor(folders, tmp_path):
     table.write_bytes(content)
     done = _invoke("doctor", tmp_path)
     assert done.exit_code != 0
+    assert "shard-0001" in done.output + str(done.exception)

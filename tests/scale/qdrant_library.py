@@ -1,9 +1,6 @@
-"""A town's notices, an embedding that reads them, and both kinds of index over them."""
+"""A town's notices, an embedding that reads them, and questions about them."""
 
-import zlib
-
-import numpy as np
-from llama_index.core.base.embeddings.base import BaseEmbedding
+import bigram_embedding
 from llama_index.core.schema import NodeRelationship, RelatedNodeInfo, TextNode
 
 _PLACES = ("도서관", "수영장", "주민센터", "시립 미술관", "어린이집", "보건소", "자전거 대여소", "청소년 수련관")
@@ -29,26 +26,10 @@ QUESTIONS = (
 )
 
 
-class BigramEmbedding(BaseEmbedding):
-    """Counts of hashed character pairs: texts that share words are near each other."""
+class BigramEmbedding(bigram_embedding.BigramEmbedding):
+    """The one of all tests, in fewer numbers."""
 
-    model_name: str = "bigrams"
     dimension: int = 48
-
-    def _vector(self, text):
-        vector = np.zeros(self.dimension)
-        for pair in zip(text, text[1:] + " ", strict=True):
-            vector[zlib.crc32("".join(pair).encode()) % self.dimension] += 1.0
-        return vector.tolist()
-
-    def _get_text_embedding(self, text):
-        return self._vector(text)
-
-    def _get_query_embedding(self, query):
-        return self._vector(query)
-
-    async def _aget_query_embedding(self, query):
-        return self._vector(query)
 
 
 def notices():

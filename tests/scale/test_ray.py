@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import ExitStack, closing
 
-import numpy as np
 import pytest
+from index_contents import check_equal, contents
 
 from llama_index_ko_rerank.answer.collection import open_collection
 from llama_index_ko_rerank.data import dataset_nodes, load_dataset
-from llama_index_ko_rerank.embed import KoreanEmbedding
 from llama_index_ko_rerank.errors import DuplicateNodeId, IndexExists
 from llama_index_ko_rerank.scale import (
     ingest_files,
@@ -20,7 +18,6 @@ from llama_index_ko_rerank.scale import (
     plan_shards,
 )
 from llama_index_ko_rerank.store import build_index
-from llama_index_ko_rerank.store.index_folder import IndexFolder
 from llama_index_ko_rerank.store.sharded_store import ShardedVectorStore
 from llama_index_ko_rerank.store.sync import run_sync, start_index
 from llama_index_ko_rerank.store.sync_plan import plan_sync
@@ -28,21 +25,6 @@ from llama_index_ko_rerank.store.sync_plan import plan_sync
 pytestmark = pytest.mark.slow
 
 FILES = 640
-
-
-@pytest.fixture(scope="module")
-def model():
-    return KoreanEmbedding()
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    """One cluster for all tests, since starting it takes longer than they do."""
-    from llama_index_ko_rerank.scale.ray_session import ray_session
-
-    with ExitStack() as stack:
-        stack.enter_context(ray_session(None, 2))
-        yield
 
 
 @pytest.fixture
@@ -54,24 +36,6 @@ def docs(tmp_path):
         text = f"제{number}조 휴가 신청은 {number}일 안에 한다. {rest}"
         (folder / f"{number:03}.txt").write_text(text, encoding="utf-8")
     return folder
-
-
-def _content(*folders):
-    found = {}
-    for folder in folders:
-        with closing(IndexFolder(folder, mode="open", embedding_identity=None)) as index, index.read() as view:
-            rows = list(view.all_rows())
-            vectors = np.concatenate([block for _, block in view.vector_blocks(0)])
-        assert not found.keys() & {row.node_id for row in rows}
-        found |= {row.node_id: (row, vector) for row, vector in zip(rows, vectors, strict=True)}
-    return found
-
-
-def _equal(left, right):
-    assert left.keys() == right.keys()
-    for node_id, (row, vector) in left.items():
-        assert row == right[node_id][0]
-        assert np.abs(vector - right[node_id][1]).max() < 1e-5
 
 
 def _kill(word):
@@ -99,7 +63,7 @@ def test_a_worker_and_a_writer_killed_in_the_middle_lose_and_repeat_nothing(clus
     report = ingest_files(plan, embed_model=model, workers=2, on_progress=kill)
     assert killed == [True, True]
     assert (report.added, report.failed, report.files_done) == (FILES, [], FILES)
-    _equal(_content(*plan.shards.folders), _content(tmp_path / "하나" / "index"))
+    check_equal(contents(*plan.shards.folders), contents(tmp_path / "하나" / "index"))
 
     (docs / "000.txt").unlink()
     (docs / "001.txt").write_text("제1조 고쳐 쓴 조문이다.", encoding="utf-8")
@@ -107,7 +71,7 @@ def test_a_worker_and_a_writer_killed_in_the_middle_lose_and_repeat_nothing(clus
     report = ingest_files(again, embed_model=model, workers=2)
     assert (report.added, report.changed, report.deleted, report.unchanged) == (0, 1, 1, FILES - 2)
     run_sync(plan_sync(tmp_path / "하나" / "index", [docs], embed_model=model), embed_model=model)
-    _equal(_content(*plan.shards.folders), _content(tmp_path / "하나" / "index"))
+    check_equal(contents(*plan.shards.folders), contents(tmp_path / "하나" / "index"))
 
 
 def test_a_data_set_is_indexed_once_and_searched_as_one(cluster, tmp_path, model):
@@ -124,7 +88,7 @@ def test_a_data_set_is_indexed_once_and_searched_as_one(cluster, tmp_path, model
     assert (report.added, report.changed, report.unchanged) == (0, 0, source.count)
     with ShardedVectorStore(folder) as store:
         assert [shard.generation for shard in store.client] == before
-    _equal(_content(folder / "shard-0000", folder / "shard-0001"), _content(tmp_path / "하나" / "index"))
+    check_equal(contents(folder / "shard-0000", folder / "shard-0001"), contents(tmp_path / "하나" / "index"))
 
     for each in ("하나", "여럿"):
         write_settings(tmp_path / each, CollectionSettings("ko-static", ranker=None))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from contextlib import closing
 
 import numpy as np
 import pytest
+from index_contents import check_equal, contents
 from llama_index.core.base.embeddings.base import BaseEmbedding
 
 from llama_index_ko_rerank.data.dataset import Passage, RetrievalDataset
@@ -20,7 +20,6 @@ from llama_index_ko_rerank.scale.ray_writing import ShardWriter
 from llama_index_ko_rerank.scale.shard_making import make_shards
 from llama_index_ko_rerank.scale.sharded_plan import plan_shards
 from llama_index_ko_rerank.store import build_index
-from llama_index_ko_rerank.store.index_folder import IndexFolder
 from llama_index_ko_rerank.store.sharded_layout import Shards
 from llama_index_ko_rerank.store.sync import run_sync, start_index
 from llama_index_ko_rerank.store.sync_plan import plan_sync
@@ -58,22 +57,6 @@ def docs(tmp_path):
     return folder
 
 
-def _content(folder):
-    """Every node of an index with its vector, by id."""
-    with closing(IndexFolder(folder, mode="open", embedding_identity=None)) as index, index.read() as view:
-        rows = list(view.all_rows())
-        blocks = [block for _, block in view.vector_blocks(0)]
-    vectors = np.concatenate(blocks) if blocks else np.zeros((0, 0))
-    return {row.node_id: (row, vector) for row, vector in zip(rows, vectors, strict=True)}
-
-
-def _equal(left, right):
-    assert left.keys() == right.keys()
-    for node_id, (row, vector) in left.items():
-        assert row == right[node_id][0]
-        assert np.abs(vector - right[node_id][1]).max() < 1e-5
-
-
 def _batch(items):
     return {name: np.array([item[name] for item in items], dtype=object) for name in items[0]}
 
@@ -93,9 +76,9 @@ def test_files_become_the_nodes_and_vectors_of_one_process(docs, tmp_path, model
     assert failed == {str(refusal.path) for refusal in report.failed}
     assert len(failed) == 2
     _write(plan.shards, encoded)
-    shards = [_content(folder) for folder in plan.shards.folders]
+    shards = [contents(folder) for folder in plan.shards.folders]
     assert all(shards)
-    _equal(shards[0] | shards[1], _content(tmp_path / "하나" / "index"))
+    check_equal(shards[0] | shards[1], contents(tmp_path / "하나" / "index"))
 
     again = plan_shards(tmp_path / "여럿", [docs], embed_model=model)
     assert (again.whole.unchanged, len(again.whole.to_read)) == (9, 2)
@@ -107,9 +90,9 @@ def test_writing_a_batch_twice_is_writing_it_once(docs, tmp_path, model):
     encode = FileEncoder(model, chunk_tokens=None, max_bytes=plan.whole.max_bytes)
     encoded = encode(_batch([file_item(planned, 0) for planned in plan.whole.to_read]))
     _write(plan.shards, encoded)
-    once = _content(plan.shards.folders[0])
+    once = contents(plan.shards.folders[0])
     _write(plan.shards, encoded)
-    _equal(_content(plan.shards.folders[0]), once)
+    check_equal(contents(plan.shards.folders[0]), once)
 
 
 def test_passages_become_the_nodes_of_one_process(tmp_path, model):
@@ -124,7 +107,7 @@ def test_passages_become_the_nodes_of_one_process(tmp_path, model):
     assert encoded["outcome"].count("added") == 20
     assert encoded["outcome"].count("failed") == 1
     _write(shards, encoded)
-    _equal(_content(shards.folders[0]) | _content(shards.folders[1]), _content(tmp_path / "index"))
+    check_equal(contents(shards.folders[0]) | contents(shards.folders[1]), contents(tmp_path / "index"))
 
 
 def test_a_parquet_file_is_read_by_its_columns(tmp_path):

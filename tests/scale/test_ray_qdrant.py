@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import time
-from contextlib import ExitStack
 
 import numpy as np
 import pytest
 
 from llama_index_ko_rerank.data import dataset_nodes
 from llama_index_ko_rerank.data.dataset import Passage, RetrievalDataset
-from llama_index_ko_rerank.embed import KoreanEmbedding
 from llama_index_ko_rerank.errors import DuplicateNodeId, IndexExists, IndexNotFound, StoreError
 from llama_index_ko_rerank.scale.qdrant import build_qdrant_index, ingest_passages_into_qdrant, open_qdrant_index
 from llama_index_ko_rerank.scale.qdrant.connecting import connected
@@ -23,21 +21,6 @@ pytestmark = pytest.mark.slow
 
 PASSAGES = 2100
 STOPPED = "the power went off"
-
-
-@pytest.fixture(scope="module")
-def model():
-    return KoreanEmbedding()
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    """One cluster for all tests, since starting it takes longer than they do."""
-    from llama_index_ko_rerank.scale.ray_session import ray_session
-
-    with ExitStack() as stack:
-        stack.enter_context(ray_session(None, 2))
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from llama_index.core import VectorStoreIndex
 from llama_index.core.base.embeddings.base import BaseEmbedding
-from llama_index.core.schema import NodeRelationship, RelatedNodeInfo, TextNode
+from llama_index.core.schema import Document, NodeRelationship, RelatedNodeInfo, TextNode
 from llama_index.core.vector_stores.types import MetadataFilter, MetadataFilters, VectorStoreQuery
 
 from llama_index_ko_rerank.embed import embedding_identity
@@ -19,6 +19,7 @@ from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
 from llama_index_ko_rerank.retrieve.sharded_words import sharded_words
 from llama_index_ko_rerank.scale.shard_making import choose_shards, make_shards
 from llama_index_ko_rerank.store import DurableFaissVectorStore
+from llama_index_ko_rerank.store.index import index_over
 from llama_index_ko_rerank.store.sharded_layout import Shards, find_shards, shard_of
 from llama_index_ko_rerank.store.sharded_store import ShardedVectorStore
 
@@ -123,6 +124,17 @@ def test_llama_index_inserts_and_deletes_through_the_shards(tmp_path):
         index.delete_ref_doc("d3")
         assert store.count == len(TEXTS) - 2
         assert store.get_nodes(["d3:0", "d3:1"]) == []
+
+
+def test_a_document_that_is_there_as_it_is_is_not_inserted_again(tmp_path):
+    make_shards(Shards(tmp_path, 2), embed_model=LetterEmbedding())
+    documents = [Document(id_=f"문서 {number}", text=f"{number}일 안에 신청한다.") for number in range(6)]
+    with ShardedVectorStore(tmp_path) as store:
+        index = index_over(store, LetterEmbedding(), chunk_tokens=None)
+        assert index.refresh_ref_docs(documents) == [True] * 6
+        documents[2] = Document(id_="문서 2", text="이틀 안에 다시 신청한다.")
+        assert index.refresh_ref_docs(documents) == [False, False, True, False, False, False]
+        assert store.count == 6
 
 
 def test_another_model_or_number_of_shards_is_refused(tmp_path):

@@ -1,36 +1,11 @@
 """A content-sensitive embedding, nodes made from text, and a store in a fresh folder."""
 
-import zlib
-
-import numpy as np
 import pytest
-from llama_index.core.base.embeddings.base import BaseEmbedding
+from bigram_embedding import BigramEmbedding
 from llama_index.core.schema import NodeRelationship, RelatedNodeInfo, TextNode
 from llama_index.core.vector_stores.types import VectorStoreQuery
 
 from llama_index_ko_rerank.store import DurableFaissVectorStore
-
-
-class BigramEmbedding(BaseEmbedding):
-    """Counts of hashed character pairs: texts that share words are near each other."""
-
-    model_name: str = "bigrams"
-    dimension: int = 64
-
-    def _vector(self, text):
-        vector = np.zeros(self.dimension)
-        for pair in zip(text, text[1:] + " ", strict=True):
-            vector[zlib.crc32("".join(pair).encode("utf-8", "surrogatepass")) % self.dimension] += 1.0
-        return vector.tolist()
-
-    def _get_text_embedding(self, text):
-        return self._vector(text)
-
-    def _get_query_embedding(self, query):
-        return self._vector(query)
-
-    async def _aget_query_embedding(self, query):
-        return self._vector(query)
 
 
 @pytest.fixture

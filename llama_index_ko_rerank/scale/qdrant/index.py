@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 
-from llama_index.core import StorageContext, VectorStoreIndex
+from llama_index.core import VectorStoreIndex
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.indices.utils import embed_nodes
-from llama_index.core.schema import BaseNode, Document, MetadataMode
+from llama_index.core.schema import BaseNode, Document
 from qdrant_client import QdrantClient
 
 from llama_index_ko_rerank.embed import KoreanEmbedding, embedding_identity
-from llama_index_ko_rerank.errors import EmptyCorpus, StoreError
+from llama_index_ko_rerank.errors import StoreError
 from llama_index_ko_rerank.retrieve.postings import BM25Settings
 from llama_index_ko_rerank.scale.qdrant.collection import Collection
 from llama_index_ko_rerank.scale.qdrant.manifest import Manifest
@@ -20,12 +19,9 @@ from llama_index_ko_rerank.scale.qdrant.replacing import drop, drop_leftovers, f
 from llama_index_ko_rerank.scale.qdrant.sparse import SparseEncoder, TokenCounts, count_texts, mean_lengths_of
 from llama_index_ko_rerank.scale.qdrant.vector_store import KoreanQdrantVectorStore
 from llama_index_ko_rerank.scale.qdrant.writing import lexical_texts, write_nodes
-from llama_index_ko_rerank.store.document_hashes import StoredDocumentHashes
-from llama_index_ko_rerank.store.node_rows import check_node, check_unique
+from llama_index_ko_rerank.store.index import checked_nodes, index_over
 from llama_index_ko_rerank.store.splitting import make_splitter
 from llama_index_ko_rerank.text.kiwi import UserWord
-
-logger = logging.getLogger(__name__)
 
 _BATCH = 1024
 
@@ -73,7 +69,8 @@ def build_qdrant_index(
         QdrantUnavailable, IndexReadOnly, DiskFull: The server does not answer, refuses, or is full.
     """
     embed_model = embed_model or KoreanEmbedding()
-    nodes = _to_nodes(documents_or_nodes, embed_model, chunk_tokens)
+    splitter = make_splitter(embed_model, chunk_tokens=chunk_tokens)
+    nodes = checked_nodes(documents_or_nodes, splitter, show_progress=show_progress)
     behind = find_room(client, collection_name, overwrite=overwrite)
     drop_leftovers(client, collection_name, keep=[behind])
     counts = count_texts(lexical_texts(nodes), user_words)
@@ -106,25 +103,7 @@ def open_qdrant_index(
     """
     embed_model = embed_model or KoreanEmbedding()
     store = KoreanQdrantVectorStore(client, collection_name, embedding_identity=embedding_identity(embed_model))
-    splitter = make_splitter(embed_model, chunk_tokens=store.manifest.chunk_tokens)
-    hashes = StoredDocumentHashes(store)  # type: ignore[arg-type]  # only document_hash is asked of it
-    storage = StorageContext.from_defaults(vector_store=store, docstore=hashes)
-    return VectorStoreIndex([], embed_model=embed_model, storage_context=storage, transformations=[splitter])
-
-
-def _to_nodes(
-    documents_or_nodes: Sequence[Document | BaseNode], embed_model: BaseEmbedding, chunk_tokens: int | None
-) -> list[BaseNode]:
-    splitter = make_splitter(embed_model, chunk_tokens=chunk_tokens)
-    items = [check_node(item) for item in documents_or_nodes]
-    with_text = [item for item in items if item.embedding or item.get_content(metadata_mode=MetadataMode.NONE).strip()]
-    if not with_text:
-        raise EmptyCorpus("there is nothing to index: no document or node with a text was given")
-    if len(with_text) < len(items):
-        logger.warning("%d of %d documents and nodes have no text", len(items) - len(with_text), len(items))
-    nodes = [node for item in with_text for node in (splitter([item]) if isinstance(item, Document) else [item])]
-    check_unique(nodes)
-    return nodes
+    return index_over(store, embed_model, chunk_tokens=store.manifest.chunk_tokens)
 
 
 def _fill(
