@@ -31,11 +31,11 @@ from typing import Any
 import httpx
 from rerank_speed import DATA
 
-from llama_index_ko_rerank.answer.collection import CollectionSettings, index_folder, write_settings
+from llama_index_ko_rerank.collection import CollectionSettings, index_folder, write_settings
 from llama_index_ko_rerank.data import dataset_nodes, load_dataset
 from llama_index_ko_rerank.embed import KoreanEmbedding
-from llama_index_ko_rerank.evaluate.rendering import write_json_file
 from llama_index_ko_rerank.evaluate.report import installed_versions
+from llama_index_ko_rerank.files import write_json_file
 from llama_index_ko_rerank.store import build_index
 
 SWITCHES = ["hybrid", "ranker", 5]

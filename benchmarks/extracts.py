@@ -22,10 +22,11 @@ from rich.console import Console
 from llama_index_ko_rerank.answer import KoreanQueryEngine, build_query_engine, extract_sentences
 from llama_index_ko_rerank.answer.read_passage import forget_passages, read_passage
 from llama_index_ko_rerank.data import dataset_nodes, load_dataset
-from llama_index_ko_rerank.evaluate.rendering import interval_text, markdown_table, write_json_file
+from llama_index_ko_rerank.evaluate.formatting import interval_text, markdown_table
 from llama_index_ko_rerank.evaluate.report import installed_versions
 from llama_index_ko_rerank.evaluate.significance import Interval, bootstrap_interval
-from llama_index_ko_rerank.rerank.ltr_postprocessor import LearningToRankPostprocessor
+from llama_index_ko_rerank.files import write_json_file
+from llama_index_ko_rerank.rerank.ltr.postprocessor import LearningToRankPostprocessor
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
 
 DATA = Path(os.environ.get("KO_RERANK_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -47,7 +48,7 @@ def main() -> None:
     step = max(1, len(dataset.questions) // (arguments.questions or len(dataset.questions)))
     questions = [(question.text, question.answers) for question in dataset.questions[::step]]
     lexical = KoreanBM25Retriever.from_nodes(dataset_nodes(dataset), similarity_top_k=CANDIDATES)
-    ranker = LearningToRankPostprocessor.for_index(lexical.lexical_index, top_n=PASSAGES)
+    ranker = LearningToRankPostprocessor.from_index(lexical.lexical_index, top_n=PASSAGES)
     systems, median_ms = measure(build_query_engine(lexical, reranker=ranker, top_n=PASSAGES), questions)
     report = {
         "command": "python benchmarks/extracts.py --json benchmarks/quality/extracts.json",

@@ -24,9 +24,9 @@ from llama_index.retrievers.bm25 import BM25Retriever
 from rich.console import Console
 
 from llama_index_ko_rerank.data import dataset_nodes, load_dataset
-from llama_index_ko_rerank.evaluate.rendering import markdown_table
+from llama_index_ko_rerank.evaluate.formatting import markdown_table
 from llama_index_ko_rerank.evaluate.report import installed_versions
-from llama_index_ko_rerank.rerank.ltr_postprocessor import LearningToRankPostprocessor
+from llama_index_ko_rerank.rerank.ltr.postprocessor import LearningToRankPostprocessor
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
 
 DATA = Path(os.environ.get("KO_RERANK_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -70,7 +70,7 @@ def measure(name: str, nodes: Sequence[TextNode], questions: Sequence[str]) -> d
     start = time.perf_counter()
     lexical = KoreanBM25Retriever.from_nodes(nodes, similarity_top_k=CANDIDATES)
     lexical_seconds = time.perf_counter() - start
-    ranker = LearningToRankPostprocessor.for_index(lexical.lexical_index, top_n=TOP_K)
+    ranker = LearningToRankPostprocessor.from_index(lexical.lexical_index, top_n=TOP_K)
     systems: dict[str, Search] = {
         STOCK: lambda question: stock.retrieve(QueryBundle(question)),
         LEXICAL: lambda question: lexical.retrieve(QueryBundle(question)),

@@ -28,7 +28,8 @@ from quality_parts import LEXICAL_ROW, Differences, Measurement
 from quality_sts import sts_report
 
 from llama_index_ko_rerank.evaluate import EvaluationReport
-from llama_index_ko_rerank.evaluate.rendering import interval_text, markdown_table, write_json_file
+from llama_index_ko_rerank.evaluate.formatting import interval_text, markdown_table
+from llama_index_ko_rerank.files import write_json_file
 
 STATIC, ADAPTED, TUNED = "ko-static", "adapted", "adapted, then trained on tune"
 FILES = {

@@ -18,7 +18,7 @@ from quality_data import DATA
 
 from llama_index_ko_rerank.data import dataset_nodes, load_dataset
 from llama_index_ko_rerank.embed import KoreanEmbedding
-from llama_index_ko_rerank.evaluate.rendering import write_json_file
+from llama_index_ko_rerank.files import write_json_file
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
 from llama_index_ko_rerank.retrieve.hybrid import HybridRetriever
 from llama_index_ko_rerank.scale.qdrant import KoreanQdrantRetriever, build_qdrant_index

@@ -19,8 +19,8 @@ from rich.progress import track
 
 from llama_index_ko_rerank.catalog import find_model
 from llama_index_ko_rerank.data import RetrievalDataset
-from llama_index_ko_rerank.rerank.order import blended, reordered, sigmoid
-from llama_index_ko_rerank.rerank.scorer import ScorerSettings, load_scorer
+from llama_index_ko_rerank.rerank.cross_encoder.scorer import ScorerSettings, load_scorer
+from llama_index_ko_rerank.rerank.nodes import blended, reordered, sigmoid
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
 from llama_index_ko_rerank.text.normalize import check_query, normalize
 

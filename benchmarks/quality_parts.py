@@ -18,18 +18,17 @@ from rich.progress import Progress
 from llama_index_ko_rerank.data import RetrievalDataset, dataset_nodes
 from llama_index_ko_rerank.embed import KoreanEmbedding
 from llama_index_ko_rerank.evaluate import EvaluationReport, SearchSystem, evaluate_retrieval
-from llama_index_ko_rerank.evaluate.rendering import write_text_file
 from llama_index_ko_rerank.evaluate.systems import TOP_N, SystemParts
-from llama_index_ko_rerank.rerank.feature_sets import CROSS_ENCODER, LEXICAL, FeatureExtractor
-from llama_index_ko_rerank.rerank.features import LEXICAL_FEATURES
-from llama_index_ko_rerank.rerank.ltr_fit import RankingExample, fit_ranker
-from llama_index_ko_rerank.rerank.ltr_postprocessor import LearningToRankPostprocessor
-from llama_index_ko_rerank.rerank.order import sigmoid
+from llama_index_ko_rerank.files import write_text_file
+from llama_index_ko_rerank.rerank.ltr.features import CROSS_ENCODER, LEXICAL, LEXICAL_FEATURES, FeatureExtractor
+from llama_index_ko_rerank.rerank.ltr.fit import RankingExample, fit_ranker
+from llama_index_ko_rerank.rerank.ltr.postprocessor import LearningToRankPostprocessor
+from llama_index_ko_rerank.rerank.nodes import sigmoid
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
 from llama_index_ko_rerank.text.normalize import check_query
-from llama_index_ko_rerank.train import adjust_recipe, train_bi_encoder, train_cross_encoder
-from llama_index_ko_rerank.train.blend_fit import BlendExample, best_share
-from llama_index_ko_rerank.train.recipes import RECIPES
+from llama_index_ko_rerank.train import override_recipe, train_bi_encoder, train_cross_encoder
+from llama_index_ko_rerank.train.recipes.registry import RECIPES
+from llama_index_ko_rerank.train.tuning.blend import BlendExample, best_share
 
 CANDIDATES, RESTARTS = 30, 4
 LEXICAL_ROW, DEFAULT, REFITTED = "lexical", "lexical + ranker that ships", "lexical + ranker refitted"
@@ -90,7 +89,7 @@ class Measurement:
         shown, kept = divided(self.learning, HELD_OUT_SHARE)
         folder = self.work / "reranker-tuned"
         if not (folder / "config.json").exists():
-            recipe = adjust_recipe(RECIPES["cross-encoder"]["strong"], negatives=NEGATIVES)
+            recipe = override_recipe(RECIPES["cross-encoder"]["strong"], negatives=NEGATIVES)
             recipe = replace(recipe, schedule=replace(recipe.schedule, evaluations=EVALUATIONS))
             train_cross_encoder(shown, folder, base=base, recipe=recipe, resume=folder.exists(), **RERANKER_SETTINGS)
         return str(folder), kept
@@ -115,7 +114,7 @@ class Measurement:
         name = Path(model).name
         alone, mixed, feature = name, f"{name}, blend {share:.2f}", f"lexical + ranker with {name}'s logit"
         index, top = self.lexical.lexical_index, TOP_N
-        ranker = LearningToRankPostprocessor.for_index
+        ranker = LearningToRankPostprocessor.from_index
         systems = {
             LEXICAL_ROW: [],
             alone: [StoredReranker(stored, top_n=top)],

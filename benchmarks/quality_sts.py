@@ -6,11 +6,11 @@ from pathlib import Path
 
 from korsts_pairs import DATA, read_korsts
 
-from llama_index_ko_rerank.data import PairDataset, load_sentence_pairs
+from llama_index_ko_rerank.data import PairDataset, load_pair_dataset
 from llama_index_ko_rerank.embed import KoreanEmbedding
 from llama_index_ko_rerank.evaluate import Correlation, CorrelationReport, sts_correlation
 from llama_index_ko_rerank.train import train_bi_encoder
-from llama_index_ko_rerank.train.scratch import untrained_twin
+from llama_index_ko_rerank.train.models.scratch import untrained_baseline
 
 SEED = 42
 KLUE = DATA / "klue" / "klue-sts-v1.1_dev.json"
@@ -21,12 +21,12 @@ def sts_report(work: Path, command: str) -> CorrelationReport:
     rows: dict[str, Correlation] = {}
     measured = [read_korsts("test")]
     if KLUE.exists():
-        measured.append(load_sentence_pairs(f"klue-sts:{KLUE}", "validation"))
+        measured.append(load_pair_dataset(f"klue-sts:{KLUE}", "validation"))
     for base in ("ko-static", "scratch"):
         trained = _trained(base, work)
         if base == "scratch":
             before = work / "sts-scratch-untrained"
-            untrained_twin(trained, seed=SEED).save(str(before))
+            untrained_baseline(trained, seed=SEED).save(str(before))
         else:
             before = Path(base)
         for when, model in (("before", before), ("after", trained)):

@@ -31,14 +31,14 @@ from store_corpus import STATUTES
 from llama_index_ko_rerank.data import dataset_nodes
 from llama_index_ko_rerank.data.dataset import Passage, RetrievalDataset
 from llama_index_ko_rerank.embed import KoreanEmbedding
-from llama_index_ko_rerank.evaluate.rendering import write_json_file
 from llama_index_ko_rerank.evaluate.report import installed_versions
+from llama_index_ko_rerank.files import write_json_file
+from llama_index_ko_rerank.ingest.sync import SyncReport
 from llama_index_ko_rerank.scale import ingest_passages, open_passages
-from llama_index_ko_rerank.scale.ray_session import ray_session
+from llama_index_ko_rerank.scale.ray.session import ray_session
 from llama_index_ko_rerank.store import build_index
 from llama_index_ko_rerank.store.index_folder import IndexFolder
 from llama_index_ko_rerank.store.sharded_layout import find_shards
-from llama_index_ko_rerank.store.sync import SyncReport
 
 GOAL = 1.0
 Figures = dict[str, Any]

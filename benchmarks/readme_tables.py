@@ -18,7 +18,7 @@ from typing import Any
 
 import readme_models
 
-from llama_index_ko_rerank.evaluate.rendering import markdown_table
+from llama_index_ko_rerank.evaluate.formatting import markdown_table
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks"

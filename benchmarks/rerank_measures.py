@@ -15,9 +15,9 @@ from llama_index.core.schema import QueryBundle
 from rerank_systems import Ranking, System, nodes_of
 from rerank_workloads import Ask
 
-from llama_index_ko_rerank.rerank.packed_products import affine, uses_onednn
-from llama_index_ko_rerank.rerank.packed_weights import Affine
-from llama_index_ko_rerank.rerank.postprocessor import CrossEncoderNodePostprocessor
+from llama_index_ko_rerank.forward.layers import affine, uses_onednn
+from llama_index_ko_rerank.forward.weights import Affine
+from llama_index_ko_rerank.rerank.cross_encoder.postprocessor import CrossEncoderNodePostprocessor
 
 AGAIN = "same question again"
 _PRODUCT = 2048, 3072, 3072

@@ -13,7 +13,7 @@ from llama_index.core.postprocessor import SentenceTransformerRerank
 from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 from rerank_workloads import CANDIDATES, MAX_LENGTH, Ask
 
-from llama_index_ko_rerank.rerank.postprocessor import CrossEncoderNodePostprocessor
+from llama_index_ko_rerank.rerank.cross_encoder.postprocessor import CrossEncoderNodePostprocessor
 
 STOCK, FLOAT32, BFLOAT16, SCREEN, RERANKERS = "stock", "float32", "bfloat16", "screen", "rerankers"
 OURS = (FLOAT32, BFLOAT16, SCREEN)
@@ -75,7 +75,7 @@ class Ours:
             dtype=dtype,
             activation="identity",
             max_length=MAX_LENGTH,
-            long_passage="truncate",
+            overflow="truncate",
         )
 
     def rank(self, ask: Ask) -> Ranking:

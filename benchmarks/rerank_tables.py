@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from llama_index_ko_rerank.evaluate import rendering
+from llama_index_ko_rerank.evaluate import formatting as rendering
 
 Figures = Mapping[str, Any]
 

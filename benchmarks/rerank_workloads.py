@@ -18,7 +18,7 @@ from transformers import (
 
 from llama_index_ko_rerank.data.dataset import RetrievalDataset
 from llama_index_ko_rerank.text.normalize import normalize
-from llama_index_ko_rerank.train.vocabulary import (
+from llama_index_ko_rerank.train.models.scratch import (
     CLS,
     MASK,
     PAD,

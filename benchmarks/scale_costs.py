@@ -14,7 +14,7 @@ from typing import Any
 
 from rich.console import Console
 
-from llama_index_ko_rerank.evaluate.rendering import markdown_table
+from llama_index_ko_rerank.evaluate.formatting import markdown_table
 
 HERE = Path(__file__).parent
 SIZES = (1_000_000, 10_000_000, 1_000_000_000)

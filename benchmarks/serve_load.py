@@ -33,7 +33,7 @@ import httpx
 import numpy as np
 
 from llama_index_ko_rerank.data import load_dataset
-from llama_index_ko_rerank.evaluate.rendering import write_json_file
+from llama_index_ko_rerank.files import write_json_file
 
 SIZES = {"2 x 60": (2, 60), "4 x 60": (4, 60), "10 x 60": (10, 60), "10 x 280": (10, 280)}
 """Candidates of a request, and the characters that each has at most."""
@@ -203,8 +203,8 @@ def checked(model: str, laps: list[Lap]) -> Figures:
 
     from llama_index_ko_rerank.catalog import find_model
     from llama_index_ko_rerank.evaluate.report import installed_versions
-    from llama_index_ko_rerank.rerank.order import sigmoid
-    from llama_index_ko_rerank.rerank.scorer import ScorerSettings, load_scorer
+    from llama_index_ko_rerank.rerank.cross_encoder.scorer import ScorerSettings, load_scorer
+    from llama_index_ko_rerank.rerank.nodes import sigmoid
 
     scorer = load_scorer(ScorerSettings(model))
     expected: dict[Ask, np.ndarray] = {}

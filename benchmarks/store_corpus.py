@@ -132,12 +132,12 @@ def article_node(number: int, row: dict[str, str], vector: list[float], cut: int
 def prepare(folder: Path, *, articles: int, dimension: int) -> None:
     """Make a static embedding of a sample of the texts, and embed all articles and our 300 questions with it, once."""
     from llama_index_ko_rerank.embed import KoreanEmbedding
-    from llama_index_ko_rerank.train.scratch import StaticSettings, static_model, weigh_by_rarity
+    from llama_index_ko_rerank.train.models.scratch import StaticSettings, apply_idf_weights, static_model
 
     texts = parquet.read_table(STATUTES, columns=["text"])["text"].to_pylist()[:articles]
     sample = [texts[place] for place in np.random.default_rng(SEED).permutation(len(texts))[:SAMPLED_TEXTS]]
     model = static_model(sample, seed=SEED, settings=StaticSettings(dimension=dimension))
-    weigh_by_rarity(model, sample)
+    apply_idf_weights(model, sample)
     model.save(str(folder / "model"))
     embedding = KoreanEmbedding(folder / "model", embed_batch_size=BATCH)
     vectors = np.empty((len(texts), dimension), np.float32)

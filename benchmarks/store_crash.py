@@ -21,8 +21,9 @@ from typing import Any
 
 from rich.console import Console
 
-from llama_index_ko_rerank.evaluate.rendering import markdown_table, write_json_file
+from llama_index_ko_rerank.evaluate.formatting import markdown_table
 from llama_index_ko_rerank.evaluate.report import installed_versions
+from llama_index_ko_rerank.files import write_json_file
 
 HARNESS = Path(__file__).parents[1] / "tests" / "store"
 SEED = 20261121
@@ -39,7 +40,7 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.getLogger("llama_index_ko_rerank").addHandler(logging.NullHandler())
     sys.path.insert(0, str(HARNESS))
-    import crash_campaigns
+    import tests.store.crash.campaigns as crash_campaigns
 
     campaigns: dict[str, tuple[Callable[..., dict[str, Any]], int]] = {
         "writers killed": (crash_campaigns.kill_writers, arguments.kills),

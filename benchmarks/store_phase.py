@@ -25,7 +25,7 @@ from llama_index.core.vector_stores import FilterCondition, MetadataFilter, Meta
 from store_corpus import Corpus
 from store_systems import SYSTEMS, close
 
-from llama_index_ko_rerank.store.index_settings import IndexSettings
+from llama_index_ko_rerank.store.settings import IndexSettings
 
 TOP_K = 10
 DELETED = 1000

@@ -29,8 +29,8 @@ from rich.console import Console
 from store_corpus import STATUTES
 from store_tables import comparison_table, goals, growth_table
 
-from llama_index_ko_rerank.evaluate.rendering import write_json_file
 from llama_index_ko_rerank.evaluate.report import installed_versions
+from llama_index_ko_rerank.files import write_json_file
 
 HERE = Path(__file__).parent
 SYSTEMS = {

@@ -28,13 +28,14 @@ from statute_questions import DATA, QUESTIONS, read_articles, sample_articles
 from llama_index_ko_rerank.data import Passage, Question, RetrievalDataset
 from llama_index_ko_rerank.embed.loading import load_model
 from llama_index_ko_rerank.embed.model_folder import find_model_folder
-from llama_index_ko_rerank.evaluate.rendering import markdown_table, write_json_file
+from llama_index_ko_rerank.evaluate.formatting import markdown_table
 from llama_index_ko_rerank.evaluate.report import installed_versions
+from llama_index_ko_rerank.files import write_json_file
 from llama_index_ko_rerank.train import TrainingResult, train_bi_encoder
-from llama_index_ko_rerank.train.mining import mine_hard_negatives
-from llama_index_ko_rerank.train.recipe import MiningSettings
-from llama_index_ko_rerank.train.recipes import RECIPES
-from llama_index_ko_rerank.train.rows import read_rows
+from llama_index_ko_rerank.train.data.hard_negatives import mine_hard_negatives
+from llama_index_ko_rerank.train.data.rows import read_rows
+from llama_index_ko_rerank.train.recipes.recipe import MiningSettings
+from llama_index_ko_rerank.train.recipes.registry import RECIPES
 
 EPOCHS, SEED, NEGATIVES = 3, 42, 4
 GOALS = {"pairs_a_second": 1300, "mining_s": 60}

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from llama_index_ko_rerank.evaluate.rendering import markdown_table
+from llama_index_ko_rerank.evaluate.formatting import markdown_table
 
 RESULTS = Path(__file__).parents[1] / "benchmarks"
 

@@ -18,8 +18,8 @@ from ranker_card import model_card
 from ranker_data import CANDIDATES, FOLDS, JudgedSet, default_sets, judged
 
 from llama_index_ko_rerank.data import load_dataset
-from llama_index_ko_rerank.rerank.ltr import LearningToRank
-from llama_index_ko_rerank.rerank.ltr_fit import RankingExample, fit_ranker
+from llama_index_ko_rerank.rerank.ltr.fit import RankingExample, fit_ranker
+from llama_index_ko_rerank.rerank.ltr.model import LearningToRank
 
 ROOT = Path(__file__).parents[1]
 Figures = dict[str, float]

@@ -19,10 +19,10 @@ from llama_index_ko_rerank import (
     build_index,
     dataset_nodes,
     evaluate_retrieval,
-    fit_search,
     load_dataset,
+    tune_search,
 )
-from llama_index_ko_rerank.train.search_fit import gain_text
+from llama_index_ko_rerank.train.tuning.search import gain_text
 
 
 def main() -> None:
@@ -35,7 +35,7 @@ def main() -> None:
 
         # How much words and meaning count, then whether a ranker above them helps. Each gain is measured on questions
         # held out, with a 95 % interval; a part whose gain is not certain is left out.
-        fitted = fit_search(words, questions, dense=meaning)
+        fitted = tune_search(words, questions, dense=meaning)
         print(f"held-out gains over {fitted.questions} questions")
         for line in gain_text(fitted.gains):
             print(f"  {line}")
@@ -54,7 +54,7 @@ def main() -> None:
             if fitted.ranker == "fitted":
                 weights = str(Path(folder) / "ranker.json")
                 Path(weights).write_text(fitted.fitted_ranker.to_json(), encoding="utf-8")
-            ranker = LearningToRankPostprocessor.for_index(words.lexical_index, weights=weights, top_n=10)
+            ranker = LearningToRankPostprocessor.from_index(words.lexical_index, weights=weights, top_n=10)
             postprocessors.append(ranker)
         report = evaluate_retrieval(
             {"unfitted": unfitted, "fitted": SearchSystem(retriever, postprocessors)},

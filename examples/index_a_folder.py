@@ -12,8 +12,8 @@ import tempfile
 from pathlib import Path
 
 from llama_index_ko_rerank import HybridRetriever, KoreanBM25Retriever, KoreanEmbedding, build_query_engine, open_index
-from llama_index_ko_rerank.store.sync import SyncReport, run_sync, start_index
-from llama_index_ko_rerank.store.sync_plan import plan_sync
+from llama_index_ko_rerank.ingest.plan import plan_sync
+from llama_index_ko_rerank.ingest.sync import SyncReport, create_empty_index, run_sync
 
 QUESTION = "텃밭 물은 언제 주나요?"
 FILES = {
@@ -28,7 +28,7 @@ def bring_up_to_date(index: Path, notes: Path, embed_model: KoreanEmbedding) -> 
     """Make the index hold what the folder holds."""
     plan = plan_sync(index, [notes], embed_model=embed_model)  # looks, and changes nothing
     if not plan.exists:
-        start_index(index, embed_model=embed_model)
+        create_empty_index(index, embed_model=embed_model)
     return run_sync(plan, embed_model=embed_model)  # every document is one transaction: kill it, and run it again
 
 

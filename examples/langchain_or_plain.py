@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from llama_index_ko_rerank.rerank.plain import rerank_texts
-from llama_index_ko_rerank.rerank.scorer import PairScorer, ScorerSettings, load_scorer
+from llama_index_ko_rerank.rerank.cross_encoder.scorer import PairScorer, ScorerSettings, load_scorer, rerank_texts
 
 QUESTION = "화분에 물은 며칠에 한 번 주나요?"
 TEXTS = [

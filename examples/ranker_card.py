@@ -7,7 +7,7 @@ from typing import Any
 
 from ranker_data import CANDIDATES, FOLDS, PASSAGES, QUESTIONS, JudgedSet
 
-from llama_index_ko_rerank.rerank.ltr import LearningToRank
+from llama_index_ko_rerank.rerank.ltr.model import LearningToRank
 
 CARD = """# The default ranker (`ltr.json`)
 

@@ -12,8 +12,8 @@ from llama_index.core.schema import TextNode
 from made_questions import made_dataset
 
 from llama_index_ko_rerank.data import Passage, RetrievalDataset, load_dataset
-from llama_index_ko_rerank.rerank.feature_sets import FeatureExtractor
-from llama_index_ko_rerank.rerank.ltr_fit import RankingExample
+from llama_index_ko_rerank.rerank.ltr.features import FeatureExtractor
+from llama_index_ko_rerank.rerank.ltr.fit import RankingExample
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
 
 FOLDS, CANDIDATES, QUESTIONS, PASSAGES = 5, 30, 1000, 10_000

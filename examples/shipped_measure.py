@@ -11,8 +11,8 @@ from llama_index.core.schema import TextNode
 
 from llama_index_ko_rerank.data import RetrievalDataset, load_dataset
 from llama_index_ko_rerank.embed import KoreanEmbedding
-from llama_index_ko_rerank.rerank.order import blended, sigmoid
-from llama_index_ko_rerank.rerank.scorer import ScorerSettings, load_scorer
+from llama_index_ko_rerank.rerank.cross_encoder.scorer import ScorerSettings, load_scorer
+from llama_index_ko_rerank.rerank.nodes import blended, sigmoid
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
 
 CANDIDATES, QUESTIONS = 30, 400

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import BertForSequenceClassification
 
-from llama_index_ko_rerank.train.scratch import pair_tokenizer
+from llama_index_ko_rerank.train.models.scratch import pair_tokenizer
 
 _CLS, _SEP, _POSITIONS = 2, 3, 512
 

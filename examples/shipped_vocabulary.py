@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from llama_index_ko_rerank.text.kiwi import analyser
 from llama_index_ko_rerank.text.normalize import normalize
-from llama_index_ko_rerank.train.vocabulary import SPECIAL_TOKENS, UNKNOWN, common_syllables
+from llama_index_ko_rerank.train.models.scratch import SPECIAL_TOKENS, UNKNOWN, common_syllables
 
 CONTINUES = "##"
 _TAIL = ("J", "E", "XSV", "XSA", "VCP", "VCN")
@@ -81,8 +81,8 @@ def _counts(texts: Iterable[str]) -> tuple[Counter[str], Counter[str], Counter[s
             surface = text[start:end]
             if not surface or not surface.isalpha():
                 continue
-            is_first = start == 0 or not text[start - 1].isalpha()
-            piece = surface if is_first else CONTINUES + surface
+            is_main_process = start == 0 or not text[start - 1].isalpha()
+            piece = surface if is_main_process else CONTINUES + surface
             pieces[piece] += 1
             if is_tail:
                 tails[piece] += 1
@@ -112,8 +112,8 @@ def _name_parts(nouns: Counter[str]) -> Counter[str]:
         weight = min(count, 20)
         for place in range(len(bare) - 1):
             if len(bare) > 2 and all("가" <= c <= "힣" for c in bare[place : place + 2]):
-                is_first = place == 0 and bare is noun
-                parts[("" if is_first else CONTINUES) + bare[place : place + 2]] += weight
+                is_main_process = place == 0 and bare is noun
+                parts[("" if is_main_process else CONTINUES) + bare[place : place + 2]] += weight
     return parts
 
 

@@ -8,42 +8,41 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from llama_index_ko_rerank.lazy import lazy_exports
+from llama_index_ko_rerank._lazy import lazy_exports
 
 if TYPE_CHECKING:
     from llama_index_ko_rerank.answer import build_chat_engine, build_query_engine, connect_llm
-    from llama_index_ko_rerank.answer.collection import open_collection
-    from llama_index_ko_rerank.data import dataset_nodes, load_dataset, load_sentence_pairs
+    from llama_index_ko_rerank.collection import open_collection
+    from llama_index_ko_rerank.data import dataset_nodes, load_dataset, load_pair_dataset
     from llama_index_ko_rerank.embed import KoreanEmbedding
     from llama_index_ko_rerank.evaluate import SearchSystem, evaluate_retrieval
-    from llama_index_ko_rerank.rerank.ltr_postprocessor import LearningToRankPostprocessor
-    from llama_index_ko_rerank.rerank.plain import rerank_texts
-    from llama_index_ko_rerank.rerank.postprocessor import CrossEncoderNodePostprocessor
-    from llama_index_ko_rerank.rerank.scorer import ScorerSettings, load_scorer
+    from llama_index_ko_rerank.rerank.cross_encoder.postprocessor import CrossEncoderNodePostprocessor
+    from llama_index_ko_rerank.rerank.cross_encoder.scorer import ScorerSettings, load_scorer, rerank_texts
+    from llama_index_ko_rerank.rerank.ltr.postprocessor import LearningToRankPostprocessor
     from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
     from llama_index_ko_rerank.retrieve.fusion import convex_combination, reciprocal_rank_fusion
     from llama_index_ko_rerank.retrieve.hybrid import HybridRetriever
     from llama_index_ko_rerank.store import DurableFaissVectorStore, build_index, open_index
     from llama_index_ko_rerank.train import train_bi_encoder, train_cross_encoder
-    from llama_index_ko_rerank.train.fusion_weights import fit_weights
-    from llama_index_ko_rerank.train.search_fit import fit_search
+    from llama_index_ko_rerank.train.tuning.fusion import fit_weights
+    from llama_index_ko_rerank.train.tuning.search import tune_search
 
 _HOMES = {
     "build_chat_engine": "answer",
     "build_query_engine": "answer",
     "connect_llm": "answer",
-    "open_collection": "answer.collection",
+    "open_collection": "collection",
     "dataset_nodes": "data",
     "load_dataset": "data",
-    "load_sentence_pairs": "data",
+    "load_pair_dataset": "data",
     "KoreanEmbedding": "embed",
     "SearchSystem": "evaluate",
     "evaluate_retrieval": "evaluate",
-    "rerank_texts": "rerank.plain",
-    "CrossEncoderNodePostprocessor": "rerank.postprocessor",
-    "ScorerSettings": "rerank.scorer",
-    "load_scorer": "rerank.scorer",
-    "LearningToRankPostprocessor": "rerank.ltr_postprocessor",
+    "rerank_texts": "rerank.cross_encoder.scorer",
+    "CrossEncoderNodePostprocessor": "rerank.cross_encoder.postprocessor",
+    "ScorerSettings": "rerank.cross_encoder.scorer",
+    "load_scorer": "rerank.cross_encoder.scorer",
+    "LearningToRankPostprocessor": "rerank.ltr.postprocessor",
     "KoreanBM25Retriever": "retrieve.bm25",
     "convex_combination": "retrieve.fusion",
     "reciprocal_rank_fusion": "retrieve.fusion",
@@ -51,8 +50,8 @@ _HOMES = {
     "DurableFaissVectorStore": "store",
     "build_index": "store",
     "open_index": "store",
-    "fit_search": "train.search_fit",
-    "fit_weights": "train.fusion_weights",
+    "tune_search": "train.tuning.search",
+    "fit_weights": "train.tuning.fusion",
     "train_bi_encoder": "train",
     "train_cross_encoder": "train",
 }
@@ -73,17 +72,17 @@ __all__ = [
     "convex_combination",
     "dataset_nodes",
     "evaluate_retrieval",
-    "fit_search",
     "fit_weights",
     "load_dataset",
+    "load_pair_dataset",
     "load_scorer",
-    "load_sentence_pairs",
     "open_collection",
     "open_index",
     "reciprocal_rank_fusion",
     "rerank_texts",
     "train_bi_encoder",
     "train_cross_encoder",
+    "tune_search",
 ]
 
 __version__ = version("llama-index-ko-rerank")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests.bigram_embedding import BigramEmbedding
 
 settings.register_profile("busy machines", deadline=None)
 settings.load_profile("busy machines")
@@ -25,3 +28,22 @@ def the_process_as_it_was():
     logging.disable(disabled)
     os.environ.clear()
     os.environ.update(environment)
+
+
+@pytest.fixture
+def shared_data():
+    """The data beside the repository that no file of it may hold."""
+    folder = Path(os.environ.get("KO_RERANK_DATA") or Path(__file__).parents[2] / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip("the shared data is not here: set KO_RERANK_DATA to its folder")
+    return folder
+
+
+@pytest.fixture
+def embed_model():
+    return BigramEmbedding()
+
+
+@pytest.fixture
+def make_embedding():
+    return BigramEmbedding

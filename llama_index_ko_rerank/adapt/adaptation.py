@@ -20,15 +20,15 @@ from llama_index_ko_rerank.adapt.searching import RANKER, Legs, make_index, writ
 from llama_index_ko_rerank.adapt.settings import AdaptSettings
 from llama_index_ko_rerank.adapt.sources import Collected, Sources, collect, read_files
 from llama_index_ko_rerank.adapt.state import AdaptState, check_out, digest, opened_state
-from llama_index_ko_rerank.answer.collection import CollectionSettings
+from llama_index_ko_rerank.collection import CollectionSettings
 from llama_index_ko_rerank.data.load import load_dataset
 from llama_index_ko_rerank.embed import KoreanEmbedding, embedding_identity
 from llama_index_ko_rerank.errors import InvalidSetting
-from llama_index_ko_rerank.evaluate.rendering import write_json_file, write_text_file
-from llama_index_ko_rerank.store.sync_plan import DEFAULT_MAX_MB, plan_sync
+from llama_index_ko_rerank.files import write_json_file, write_text_file
+from llama_index_ko_rerank.ingest.plan import DEFAULT_MAX_MB, plan_sync
 from llama_index_ko_rerank.store.vector_store import DurableFaissVectorStore
-from llama_index_ko_rerank.train.disk_room import full_disk_is_said
-from llama_index_ko_rerank.train.recipe import SCRATCH
+from llama_index_ko_rerank.train.recipes.recipe import SCRATCH
+from llama_index_ko_rerank.train.trainer.checkpoints import raise_disk_full
 
 if TYPE_CHECKING:
     from llama_index.core.llms import LLM
@@ -95,7 +95,7 @@ def adapt_to_documents(
     if sum(map(len, sources.texts)) < _SMALL:
         collect(sources.nodes(model))  # too little is said before anything is written
     advice = "make room and run the same command again; what was finished is kept"
-    with full_disk_is_said(folder, advice), opened_state(folder, on_step) as state:
+    with raise_disk_full(folder, advice), opened_state(folder, on_step) as state:
         run = _Run(folder, state, sources, settings, tuple(paths), model, llm, max_mb, command, on_step, on_progress)
         content = run.finished() or run.go()
     return AdaptResult(
@@ -113,7 +113,7 @@ def _read(paths: Sequence[str | Path], data: str | None, folder: Path, model: Ko
     if data:
         return Sources(dataset=load_dataset(data).with_questions(()))
     place = folder / _STAGED_INDEX
-    return read_files(plan_sync(place, paths, embed_model=model, leave_out=folder, max_mb=max_mb, start_over=True))
+    return read_files(plan_sync(place, paths, embed_model=model, leave_out=folder, max_mb=max_mb, reset=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,7 @@ class _Run:
         self.on_step("reading the words of the documents")
         start_folder, start = self.state.step(
             "start",
-            {**self.inputs, "word_dimensions": settings.word_dimensions},
+            {**self.inputs, "random_index_dimensions": settings.random_index_dimensions},
             lambda folder: embeddings.write_start(self.sources, settings, folder),
         )
         start_model = start_folder / embeddings.START if start["is_static"] else None
@@ -172,7 +172,7 @@ class _Run:
         made = self.questions("questions", collected)
         trained, embedding = self.state.step(
             "embedding",
-            {**self.inputs, **self.lesson_inputs(collected, made), "dimensions": settings.word_dimensions},
+            {**self.inputs, **self.lesson_inputs(collected, made), "dimensions": settings.random_index_dimensions},
             lambda folder: embeddings.write_embedding(
                 embeddings.Lesson(collected, made, start_model, settings),
                 folder,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
 from llama_index_ko_rerank.data.dataset import Passage, Question
-from llama_index_ko_rerank.data.near_copies import near_copies, signatures
+from llama_index_ko_rerank.data.near_duplicates import find_near_duplicates, signatures
 from llama_index_ko_rerank.text.normalize import normalize
 
 Tokens: TypeAlias = NDArray[np.int64]
@@ -54,7 +54,7 @@ class Draws:
         ]
         self._endings = _endings(tokenizer, self._words)
         table = signatures([passages[row].text for row in rows])
-        self._copies = near_copies(table, table)
+        self._copies = find_near_duplicates(table, table)
         self._seed = seed
 
     def pairs(self, step: int, *, size: int) -> tuple[list[Tokens], list[Tokens]]:

@@ -17,15 +17,15 @@ from llama_index_ko_rerank.adapt.questions import MadeQuestions
 from llama_index_ko_rerank.adapt.settings import AdaptSettings
 from llama_index_ko_rerank.adapt.sources import Collected, Sources
 from llama_index_ko_rerank.adapt.static_fit import fit_static
-from llama_index_ko_rerank.adapt.words import with_directions
+from llama_index_ko_rerank.adapt.words import add_random_index
 from llama_index_ko_rerank.data.dataset import Passage, Question, RetrievalDataset
 from llama_index_ko_rerank.embed import KoreanEmbedding
 from llama_index_ko_rerank.embed.loading import no_library_bars
 from llama_index_ko_rerank.errors import InvalidSetting
 from llama_index_ko_rerank.evaluate.significance import bootstrap_interval, paired_difference
-from llama_index_ko_rerank.train.bases import bi_encoder_base
 from llama_index_ko_rerank.train.bi_encoder import train_bi_encoder
-from llama_index_ko_rerank.train.recipe import SCRATCH
+from llama_index_ko_rerank.train.models.loading import bi_encoder_base
+from llama_index_ko_rerank.train.recipes.recipe import SCRATCH
 
 BASE, WORDS, TRAINED = "base", "words of the corpus", "trained"
 START, MODEL = "start", "model"
@@ -42,7 +42,7 @@ def write_start(sources: Sources, settings: AdaptSettings, folder: Path) -> dict
     module = base.model[0]
     if not isinstance(module, StaticEmbedding) or any(base.model.prompts.values()):
         return {"is_static": False}
-    model = with_directions(module, sources.texts, dimensions=settings.word_dimensions, seed=settings.seed)
+    model = add_random_index(module, sources.texts, dimensions=settings.random_index_dimensions, seed=settings.seed)
     _save(model, folder / START)
     return {"is_static": True, "tokens": len(model.tokenizer.get_vocab()), "dimension": model.get_embedding_dimension()}
 

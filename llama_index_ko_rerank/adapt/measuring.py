@@ -17,7 +17,7 @@ from llama_index_ko_rerank.data.dataset import Question
 from llama_index_ko_rerank.embed import KoreanEmbedding
 from llama_index_ko_rerank.evaluate.report import EvaluationReport
 from llama_index_ko_rerank.evaluate.runner import SearchSystem, evaluate_retrieval
-from llama_index_ko_rerank.rerank.postprocessor import CrossEncoderNodePostprocessor
+from llama_index_ko_rerank.rerank.cross_encoder.postprocessor import CrossEncoderNodePostprocessor
 from llama_index_ko_rerank.retrieve.hybrid import HybridRetriever
 
 MOST_QUESTIONS = 500

@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from llama_index_ko_rerank.answer.collection import CollectionSettings, index_folder, lexical_folder, write_settings
+from llama_index_ko_rerank.collection import CollectionSettings, index_folder, lexical_folder, write_settings
 
 SETTINGS = "ko-rerank.json"
 EMBEDDING, CROSS_ENCODER = "embedding", "cross-encoder"

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 from llama_index_ko_rerank.adapt.settings import AdaptSettings, held_out_share
 from llama_index_ko_rerank.adapt.sources import Collected
 from llama_index_ko_rerank.data.dataset import Passage, Question
-from llama_index_ko_rerank.data.document_split import split_by_document
-from llama_index_ko_rerank.data.llm_questions import questions_from_llm
-from llama_index_ko_rerank.data.question_filters import filter_by_search
-from llama_index_ko_rerank.data.synthesize import make_questions
 from llama_index_ko_rerank.errors import EmptyCorpus, MalformedData
-from llama_index_ko_rerank.evaluate.rendering import write_json_file
+from llama_index_ko_rerank.files import write_json_file
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
+from llama_index_ko_rerank.train.synthesis.filters import filter_by_search
+from llama_index_ko_rerank.train.synthesis.generate import make_questions
+from llama_index_ko_rerank.train.synthesis.llm import questions_from_llm
+from llama_index_ko_rerank.train.synthesis.split import split_by_document
 
 if TYPE_CHECKING:
     from llama_index.core.llms import LLM

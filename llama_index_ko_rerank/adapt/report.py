@@ -9,7 +9,7 @@ from typing import Any
 from llama_index_ko_rerank.adapt.questions import MadeQuestions
 from llama_index_ko_rerank.adapt.settings import AdaptSettings
 from llama_index_ko_rerank.adapt.sources import Collected, Sources
-from llama_index_ko_rerank.evaluate.rendering import interval_text, markdown_table
+from llama_index_ko_rerank.evaluate.formatting import interval_text, markdown_table
 from llama_index_ko_rerank.evaluate.significance import Interval
 
 WARNING = (

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llama_index_ko_rerank.data.documents import Refusal
+from llama_index_ko_rerank.ingest.documents import Refusal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

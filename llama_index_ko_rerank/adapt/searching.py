@@ -15,16 +15,16 @@ from llama_index_ko_rerank.adapt.sources import Collected, Sources
 from llama_index_ko_rerank.data.dataset import Passage, Question, RetrievalDataset
 from llama_index_ko_rerank.embed import KoreanEmbedding
 from llama_index_ko_rerank.errors import IndexNotFound, ModelMismatch
-from llama_index_ko_rerank.evaluate.rendering import write_text_file
-from llama_index_ko_rerank.rerank.ltr import DEFAULT
-from llama_index_ko_rerank.rerank.ltr_postprocessor import LearningToRankPostprocessor
-from llama_index_ko_rerank.rerank.postprocessor import CrossEncoderNodePostprocessor
+from llama_index_ko_rerank.files import write_text_file
+from llama_index_ko_rerank.ingest.plan import plan_sync
+from llama_index_ko_rerank.ingest.sync import create_empty_index, run_sync
+from llama_index_ko_rerank.rerank.cross_encoder.postprocessor import CrossEncoderNodePostprocessor
+from llama_index_ko_rerank.rerank.ltr.model import DEFAULT
+from llama_index_ko_rerank.rerank.ltr.postprocessor import LearningToRankPostprocessor
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
 from llama_index_ko_rerank.retrieve.hybrid import DEFAULT_WEIGHTS, HybridRetriever
 from llama_index_ko_rerank.store.index import build_index, open_index
-from llama_index_ko_rerank.store.sync import run_sync, start_index
-from llama_index_ko_rerank.store.sync_plan import plan_sync
-from llama_index_ko_rerank.train.search_fit import FEWEST_QUESTIONS, fit_search
+from llama_index_ko_rerank.train.tuning.search import FEWEST_QUESTIONS, tune_search
 
 CANDIDATES = 30
 RANKER = "ranker.json"
@@ -57,10 +57,10 @@ def make_index(
     try:
         open_index(place, embed_model=embed_model)
     except IndexNotFound:
-        start_index(place, embed_model=embed_model)
+        create_empty_index(place, embed_model=embed_model)
     except ModelMismatch:
         shutil.rmtree(place)
-        start_index(place, embed_model=embed_model)
+        create_empty_index(place, embed_model=embed_model)
     plan = plan_sync(place, paths, embed_model=embed_model, leave_out=place.parent, max_mb=max_mb)
     run_sync(
         plan,
@@ -125,7 +125,7 @@ def write_fit(
         }
         return {"questions": len(questions), **nothing}
     reranker = CrossEncoderNodePostprocessor(str(cross_encoder), top_n=CANDIDATES) if cross_encoder else None
-    fitted = fit_search(
+    fitted = tune_search(
         legs.lexical, legs.dataset(questions, "fit"), dense=legs.dense, reranker=reranker, seed=seed, on_step=on_step
     )
     write_text_file(folder / RANKER, fitted.fitted_ranker.to_json())
@@ -152,4 +152,4 @@ def ranker(legs: Legs, fit: dict[str, Any], folder: Path) -> LearningToRankPostp
     if fit["ranker"] is None:
         return None
     weights = DEFAULT if fit["ranker"] == DEFAULT else str(folder / fit["ranker"])
-    return LearningToRankPostprocessor.for_index(legs.lexical.lexical_index, weights=weights, top_n=10)
+    return LearningToRankPostprocessor.from_index(legs.lexical.lexical_index, weights=weights, top_n=10)

@@ -20,7 +20,7 @@ class AdaptSettings:
         base: The embedding that is started from: a catalog or hub name, a folder, or ``scratch``.
         cross_encoder: Also train a cross-encoder, from ``ko-mini-rerank``.
         questions_per_passage: The most made questions for one passage.
-        word_dimensions: How many dimensions a static embedding gets for directions of single words; 0 for none.
+        random_index_dimensions: How many dimensions a static embedding gets for directions of single words; 0 for none.
         steps: Steps of training, of a static embedding and of a cross-encoder; the recipe's epochs count for another
             embedding.
         passages_per_step: The passages that a step of a static embedding tells apart.
@@ -33,13 +33,19 @@ class AdaptSettings:
     base: str = DEFAULT_EMBEDDING
     cross_encoder: bool = False
     questions_per_passage: int = 12
-    word_dimensions: int = 512
+    random_index_dimensions: int = 512
     steps: int = 120
     passages_per_step: int = 480
     seed: int = 0
 
     def __post_init__(self) -> None:
-        least = {"questions_per_passage": 1, "word_dimensions": 0, "steps": 1, "passages_per_step": 2, "seed": 0}
+        least = {
+            "questions_per_passage": 1,
+            "random_index_dimensions": 0,
+            "steps": 1,
+            "passages_per_step": 2,
+            "seed": 0,
+        }
         for name, bound in least.items():
             if getattr(self, name) < bound:
                 raise InvalidSetting(f"{name} must be {bound} or more, not {getattr(self, name)}")

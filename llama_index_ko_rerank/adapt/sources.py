@@ -12,12 +12,12 @@ from llama_index.core.schema import MetadataMode, TextNode
 
 from llama_index_ko_rerank.adapt.state import digest
 from llama_index_ko_rerank.data.dataset import Passage, RetrievalDataset
-from llama_index_ko_rerank.data.documents import DocumentText, Refusal, read_document, read_payload
 from llama_index_ko_rerank.data.nodes import dataset_nodes
 from llama_index_ko_rerank.errors import EmptyCorpus, UnreadableDocument
-from llama_index_ko_rerank.store.sync_chunks import Chunker
-from llama_index_ko_rerank.store.sync_plan import PlannedFile, SyncPlan
-from llama_index_ko_rerank.store.sync_records import SourceRecord
+from llama_index_ko_rerank.ingest.chunking import Chunker
+from llama_index_ko_rerank.ingest.documents import DocumentText, Refusal, read_document, read_payload
+from llama_index_ko_rerank.ingest.plan import FileToIngest, SyncPlan
+from llama_index_ko_rerank.ingest.records import SourceRecord
 
 FEWEST_PASSAGES = 10
 
@@ -32,7 +32,7 @@ class Sources:
         dataset: The data set, where there are no files; its questions are never read.
     """
 
-    files: tuple[tuple[PlannedFile, DocumentText], ...] = ()
+    files: tuple[tuple[FileToIngest, DocumentText], ...] = ()
     refused: tuple[Refusal, ...] = ()
     dataset: RetrievalDataset | None = None
 

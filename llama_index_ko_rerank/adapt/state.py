@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from llama_index_ko_rerank.errors import IndexBusy, InvalidSetting
-from llama_index_ko_rerank.evaluate.rendering import write_json_file
+from llama_index_ko_rerank.files import write_json_file
 
 STATE = ".adapt"
 _DONE = "done.json"

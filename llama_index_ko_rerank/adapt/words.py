@@ -39,7 +39,7 @@ def _windows(text: str) -> list[str]:
     return [text[start : start + _WINDOW] for start in range(0, len(text), _WINDOW)] or [""]
 
 
-def with_words(tokenizer: Tokenizer, words: Sequence[str]) -> tuple[Tokenizer, list[list[int]]]:
+def extend_vocabulary(tokenizer: Tokenizer, words: Sequence[str]) -> tuple[Tokenizer, list[list[int]]]:
     """Give a WordPiece tokenizer whole tokens for words, at the start of a word and within one.
 
     Returns:
@@ -72,7 +72,7 @@ def _pieces(word: str, prefix: str, known: Mapping[str, int]) -> list[int]:
     return found
 
 
-def with_directions(
+def add_random_index(
     module: StaticEmbedding, texts: Sequence[str], *, dimensions: int, seed: int
 ) -> SentenceTransformer:
     """Make the static embedding that training starts from.
@@ -92,7 +92,7 @@ def with_directions(
         dimensions: 0 for none but the base's own.
         seed: Of the directions.
     """
-    tokenizer, pieces = with_words(module.tokenizer, corpus_words(texts))
+    tokenizer, pieces = extend_vocabulary(module.tokenizer, corpus_words(texts))
     old = module.embedding.weight.detach().float().cpu()
     new = [old[torch.tensor(tokens)].sum(0, keepdim=True) for tokens in pieces]
     weights = functional.normalize(torch.cat([old, *new]), dim=1)

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 _BLANK = "the LLM's answer was blank"
 
 
-class CheckedAnswer:
+class CitationGuard:
     """Turns the pieces of an LLM's answer into what is shown, and notes in the metadata what was found on the way.
 
     Args:

@@ -16,7 +16,7 @@ from llama_index.core.prompts.mixin import PromptDictType
 from llama_index.core.schema import MetadataMode, NodeWithScore
 from llama_index.core.utils import get_tokenizer
 
-from llama_index_ko_rerank.answer.checked_answer import CheckedAnswer
+from llama_index_ko_rerank.answer.checked_answer import CitationGuard
 from llama_index_ko_rerank.answer.context_window import SourceBatches, batch_sources
 from llama_index_ko_rerank.answer.llm import llm_failures
 from llama_index_ko_rerank.answer.prompts import fenced_sources, korean_answer_prompt, korean_refine_prompt
@@ -110,7 +110,7 @@ class NumberedSourcesSynthesizer(SourcedSynthesizer):
         return Draft(answer, plan.sources, plan.metadata)
 
     def _shown(self, plan: _Plan, problem: LlmUnavailable | None, options: dict[str, Any]) -> TextStream:
-        checked = CheckedAnswer(plan.question, plan.sources, plan.metadata)
+        checked = CitationGuard(plan.question, plan.sources, plan.metadata)
         try:
             with closing(self._pieces(plan, problem, options)) as pieces:
                 for piece in pieces:
@@ -122,7 +122,7 @@ class NumberedSourcesSynthesizer(SourcedSynthesizer):
             yield checked.fail(failure)
 
     async def _ashown(self, plan: _Plan, problem: LlmUnavailable | None, options: dict[str, Any]) -> AsyncTextStream:
-        checked = CheckedAnswer(plan.question, plan.sources, plan.metadata)
+        checked = CitationGuard(plan.question, plan.sources, plan.metadata)
         try:
             async with aclosing(self._apieces(plan, problem, options)) as pieces:
                 async for piece in pieces:

@@ -8,7 +8,8 @@ import sys
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from llama_index_ko_rerank.errors import InvalidSetting, LlmUnavailable, MissingExtra
+from llama_index_ko_rerank.errors import InvalidSetting, LlmUnavailable
+from llama_index_ko_rerank.extras import require
 
 if TYPE_CHECKING:
     from llama_index.core.llms import LLM
@@ -57,12 +58,9 @@ def connect_llm(
         raise InvalidSetting(f"an LLM needs its name on the server {base_url}, not {model!r}; see {base_url}/models")
     _check_numbers(timeout_s, retries, context_window, max_tokens)
     api_key = _key_from(api_key_env)
-    try:
-        from llama_index_ko_rerank.answer.served_llm import served_llm
-    except ImportError as problem:
-        raise MissingExtra(
-            "an LLM on a server needs llama-index-llms-openai-like: pip install 'llama-index-ko-rerank[chat]'"
-        ) from problem
+    require("chat", "llama_index.llms.openai_like", needed_for="an LLM on a server")
+    from llama_index_ko_rerank.answer.served_llm import served_llm
+
     return served_llm(
         base_url,
         model.strip(),

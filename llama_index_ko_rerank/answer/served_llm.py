@@ -33,7 +33,7 @@ _MALFORMED = (ValueError, AttributeError, TypeError, LookupError)
 _Piece = TypeVar("_Piece", ChatResponse, CompletionResponse)
 
 
-class ServedLLM(OpenAILike):
+class OpenAICompatibleLLM(OpenAILike):
     """`OpenAILike` that raises `LlmUnavailable` and nothing else when its server fails; made by `connect_llm`."""
 
     api_key_env: str
@@ -41,7 +41,7 @@ class ServedLLM(OpenAILike):
     @classmethod
     def class_name(cls) -> str:
         """Return the name by which LlamaIndex knows the class."""
-        return "ServedLLM"
+        return "OpenAICompatibleLLM"
 
     def chat(self, messages: Sequence[ChatMessage], **kwargs: Any) -> ChatResponse:
         """Ask with messages."""
@@ -142,7 +142,7 @@ def served_llm(
     api_key_env: str,
     context_window: int,
     max_tokens: int,
-) -> ServedLLM:
+) -> OpenAICompatibleLLM:
     """Make the LLM of checked settings; see `connect_llm`.
 
     The retries are the client's: LlamaIndex's own would multiply them, and pause for 4 seconds at least. The key is in
@@ -152,7 +152,7 @@ def served_llm(
     timeout = httpx.Timeout(timeout_s, connect=min(timeout_s, _CONNECT_S))
     settings: dict[str, Any] = {"api_key": api_key, "base_url": base_url, "timeout": timeout, "max_retries": retries}
     no_pool = httpx.Limits(max_connections=1000, max_keepalive_connections=0)
-    return ServedLLM(  # type: ignore[call-arg]  # the clients are no fields, but LlamaIndex's own arguments
+    return OpenAICompatibleLLM(  # type: ignore[call-arg]  # the clients are no fields, but LlamaIndex's own arguments
         model=model,
         api_base=base_url,
         api_key="in the clients",

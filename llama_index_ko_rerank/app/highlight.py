@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from llama_index_ko_rerank.answer.sentence_scores import overlap_scores
-from llama_index_ko_rerank.text.kiwi import analyser
-from llama_index_ko_rerank.text.pieces import bounded_pieces
+from llama_index_ko_rerank.text.kiwi import analyser, split_long_text
 from llama_index_ko_rerank.text.sentences import Sentence, split_sentences
 from llama_index_ko_rerank.text.tokenizers import TAG_NAMES
 
@@ -105,7 +104,7 @@ def excerpt_span(text: str, best: Span | None, length: int = EXCERPT_LENGTH) -> 
 def _morphemes(text: str) -> Iterator[tuple[int, int, str]]:
     """Yield offsets and dictionary form of each content morpheme; a form of several words once for each."""
     offset = 0
-    for piece in bounded_pieces(text):
+    for piece in split_long_text(text):
         for token in analyser().tokenize(piece):
             if token.tag.split("-")[0] in _CONTENT and token.len > 0:
                 for form in token.form.lower().split():

@@ -12,14 +12,13 @@ from llama_index_ko_rerank.app.render_sources import sources_html
 from llama_index_ko_rerank.app.session import LONGEST_QUESTION, Answerer, Snapshot, Turn
 from llama_index_ko_rerank.app.switches import Switches
 from llama_index_ko_rerank.app.wording import LEGS, RERANKERS, SOURCE_COUNTS
-from llama_index_ko_rerank.errors import MissingExtra
+from llama_index_ko_rerank.extras import require
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read by gradio when it is imported and when a page is made
-try:
-    import gradio as gr
-    from fastapi import FastAPI
-except ImportError as problem:
-    raise MissingExtra("the chat page needs gradio: pip install 'llama-index-ko-rerank[chat]'") from problem
+require("chat", "gradio", needed_for="the chat page")
+
+import gradio as gr  # noqa: E402  # after the guard
+from fastapi import FastAPI  # noqa: E402
 
 _FONTS = ("Pretendard Variable", "Pretendard", "NanumGothic", "Noto Sans KR", "system-ui", "sans-serif")
 _MONO = ("ui-monospace", "D2Coding", "NanumGothicCoding", "monospace")

@@ -10,14 +10,14 @@ from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import QueryBundle
 
-from llama_index_ko_rerank.answer.collection import CollectionSettings, open_collection, read_settings
 from llama_index_ko_rerank.answer.sources import source_title
 from llama_index_ko_rerank.app.switches import Legs, RerankerKind, Switches
 from llama_index_ko_rerank.catalog import DEFAULT_RERANKER
+from llama_index_ko_rerank.collection import CollectionSettings, open_collection, read_settings
 from llama_index_ko_rerank.errors import EmptyCorpus, InvalidSetting
-from llama_index_ko_rerank.rerank.ltr import DEFAULT
-from llama_index_ko_rerank.rerank.ltr_postprocessor import LearningToRankPostprocessor
-from llama_index_ko_rerank.rerank.postprocessor import CrossEncoderNodePostprocessor
+from llama_index_ko_rerank.rerank.cross_encoder.postprocessor import CrossEncoderNodePostprocessor
+from llama_index_ko_rerank.rerank.ltr.model import DEFAULT
+from llama_index_ko_rerank.rerank.ltr.postprocessor import LearningToRankPostprocessor
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
 from llama_index_ko_rerank.retrieve.hybrid import HybridRetriever
 from llama_index_ko_rerank.retrieve.lexical_index import LexicalIndex
@@ -125,7 +125,7 @@ def _rerankers(
 ) -> dict[RerankerKind, BaseNodePostprocessor]:
     fitted = settings.ranker if settings.ranker not in (None, DEFAULT) else None
     return {
-        "ranker": LearningToRankPostprocessor.for_index(
+        "ranker": LearningToRankPostprocessor.from_index(
             lexical.lexical_index,
             weights=str(folder / fitted) if fitted else DEFAULT,
             top_n=candidates,

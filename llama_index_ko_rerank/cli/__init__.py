@@ -21,7 +21,7 @@ from llama_index_ko_rerank.cli import (
     serve,
     train,
 )
-from llama_index_ko_rerank.cli.screen import errors
+from llama_index_ko_rerank.cli.console import errors
 from llama_index_ko_rerank.errors import KoRerankError
 
 app = typer.Typer(

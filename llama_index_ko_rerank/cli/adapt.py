@@ -13,8 +13,8 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from llama_index_ko_rerank.catalog import DEFAULT_EMBEDDING
+from llama_index_ko_rerank.cli.console import configure, errors, output
 from llama_index_ko_rerank.cli.llm_option import LlmModel, LlmUrl, llm_of
-from llama_index_ko_rerank.cli.screen import configure, errors, output
 from llama_index_ko_rerank.cli.train import DATA
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from llama_index_ko_rerank.cli.console import configure, errors, output
 from llama_index_ko_rerank.cli.llm_option import LlmModel, LlmUrl, llm_of
-from llama_index_ko_rerank.cli.screen import configure, errors, output
 from llama_index_ko_rerank.errors import InvalidSetting
 
 _PORT = 7860

@@ -10,7 +10,7 @@ from llama_index_ko_rerank.catalog import DEFAULT_EMBEDDING
 from llama_index_ko_rerank.errors import IndexNotFound
 
 if TYPE_CHECKING:
-    from llama_index_ko_rerank.answer.collection import CollectionSettings
+    from llama_index_ko_rerank.collection import CollectionSettings
     from llama_index_ko_rerank.embed import KoreanEmbedding
 
 
@@ -18,7 +18,7 @@ def changed_settings(
     folder: Path, embed_model: str | None, rerank_model: str | None, *, overwrite: bool
 ) -> CollectionSettings:
     """Keep what a collection knows, as its fitted weights, and change what was named."""
-    from llama_index_ko_rerank.answer.collection import CollectionSettings, read_settings
+    from llama_index_ko_rerank.collection import CollectionSettings, read_settings
 
     try:
         known = read_settings(folder)

@@ -11,8 +11,8 @@ import typer
 from rich.markdown import Markdown
 
 from llama_index_ko_rerank.catalog import DEFAULT_EMBEDDING, DEFAULT_RERANKER
+from llama_index_ko_rerank.cli.console import configure, errors, output
 from llama_index_ko_rerank.cli.evaluate import measured
-from llama_index_ko_rerank.cli.screen import configure, errors, output
 from llama_index_ko_rerank.errors import InvalidSetting
 
 if TYPE_CHECKING:
@@ -56,12 +56,12 @@ def demo(
     """
     configure()
     _make_room(out)
-    from llama_index_ko_rerank.answer.collection import CollectionSettings, index_folder, write_settings
     from llama_index_ko_rerank.cli.report_table import show_report
+    from llama_index_ko_rerank.collection import CollectionSettings, index_folder, write_settings
     from llama_index_ko_rerank.data import dataset_nodes, load_dataset
     from llama_index_ko_rerank.embed import KoreanEmbedding
     from llama_index_ko_rerank.evaluate import plot_comparison
-    from llama_index_ko_rerank.evaluate.rendering import write_text_file
+    from llama_index_ko_rerank.files import write_text_file
     from llama_index_ko_rerank.store import build_index
     from llama_index_ko_rerank.train import train_bi_encoder, train_cross_encoder
 
@@ -115,7 +115,7 @@ def _compare(validation: RetrievalDataset, embedding: Path, reranker: Path, seed
     from llama_index_ko_rerank.data import dataset_nodes
     from llama_index_ko_rerank.embed import KoreanEmbedding
     from llama_index_ko_rerank.evaluate.systems import TOP_N, SystemParts, build_systems
-    from llama_index_ko_rerank.rerank.postprocessor import CrossEncoderNodePostprocessor
+    from llama_index_ko_rerank.rerank.cross_encoder.postprocessor import CrossEncoderNodePostprocessor
 
     with tempfile.TemporaryDirectory() as temporary:
         parts = SystemParts(
@@ -145,7 +145,7 @@ def _verdict(report: EvaluationReport, helps: bool) -> str:
 
 def _answer(out: Path) -> str:
     from llama_index_ko_rerank.answer import build_query_engine
-    from llama_index_ko_rerank.answer.collection import open_collection
+    from llama_index_ko_rerank.collection import open_collection
 
     collection = open_collection(out, top_n=3)
     engine = build_query_engine(collection.retriever, reranker=collection.reranker, top_n=3)

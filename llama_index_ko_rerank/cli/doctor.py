@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from llama_index_ko_rerank.cli.screen import configure, output
+from llama_index_ko_rerank.cli.console import configure, output
 from llama_index_ko_rerank.errors import DamagedIndex, KoRerankError
 
 if TYPE_CHECKING:
-    from llama_index_ko_rerank.retrieve.following import LexicalState
+    from llama_index_ko_rerank.retrieve.incremental import LexicalIndexStatus
     from llama_index_ko_rerank.store.integrity import IntegrityReport
 
 _VECTORS = {
@@ -29,7 +29,7 @@ def doctor(
 ) -> None:
     """Read all of a collection and say what is damaged; the exit code is 1 where something is."""
     configure()
-    from llama_index_ko_rerank.answer.collection import index_folder, read_settings
+    from llama_index_ko_rerank.collection import index_folder, read_settings
     from llama_index_ko_rerank.store.integrity import check_integrity
     from llama_index_ko_rerank.store.sharded_layout import is_sharded
 
@@ -75,30 +75,30 @@ def _look_at_shards(folder: Path, embed_model: str, *, mends: bool) -> None:
 
 
 def _repair(folder: Path) -> Iterator[str]:
-    from llama_index_ko_rerank.answer.collection import index_folder, lexical_folder
-    from llama_index_ko_rerank.retrieve.following import refresh_snapshot
+    from llama_index_ko_rerank.collection import index_folder, lexical_folder
+    from llama_index_ko_rerank.retrieve.incremental import update_index
     from llama_index_ko_rerank.store import DurableFaissVectorStore
     from llama_index_ko_rerank.store.integrity import repair
 
     yield from repair(index_folder(folder))
     with DurableFaissVectorStore(index_folder(folder), create=False) as store:
         try:
-            tokenised = refresh_snapshot(store, lexical_folder(folder))
+            tokenised = update_index(store, lexical_folder(folder))
         except DamagedIndex:
             return  # the check that follows says what is damaged
         yield f"brought the lexical snapshot up to date; {tokenised:,} passages were tokenised"
 
 
-def _words(folder: Path, report: IntegrityReport) -> tuple[LexicalState | None, list[str]]:
+def _words(folder: Path, report: IntegrityReport) -> tuple[LexicalIndexStatus | None, list[str]]:
     """Look at the lexical snapshot, and list what is damaged of it and of the index."""
-    from llama_index_ko_rerank.answer.collection import index_folder, lexical_folder
-    from llama_index_ko_rerank.retrieve.following import examine_snapshot
+    from llama_index_ko_rerank.collection import index_folder, lexical_folder
+    from llama_index_ko_rerank.retrieve.incremental import inspect_index
     from llama_index_ko_rerank.store import DurableFaissVectorStore
 
     problems = list(report.problems)
     with DurableFaissVectorStore(index_folder(folder), create=False) as store:
         try:
-            words = examine_snapshot(store, lexical_folder(folder))
+            words = inspect_index(store, lexical_folder(folder))
         except DamagedIndex:
             return None, problems  # the report names the rows
     return words, problems + ([words.reason] if words.state == "damaged" else [])
@@ -107,7 +107,7 @@ def _words(folder: Path, report: IntegrityReport) -> tuple[LexicalState | None, 
 def _model_problems(embed_model: str, recorded: Mapping[str, Any] | None) -> list[str]:
     """Say whether the model of the settings can be loaded, and whether it is the one that made the vectors."""
     from llama_index_ko_rerank.embed import KoreanEmbedding, embedding_identity
-    from llama_index_ko_rerank.store.manifest import check_model
+    from llama_index_ko_rerank.store.sqlite.manifest import check_model
 
     try:
         check_model(recorded, embedding_identity(KoreanEmbedding(embed_model)), "this collection")
@@ -117,9 +117,9 @@ def _model_problems(embed_model: str, recorded: Mapping[str, Any] | None) -> lis
 
 
 def _facts(
-    folder: Path, embed_model: str, report: IntegrityReport, words: LexicalState | None
+    folder: Path, embed_model: str, report: IntegrityReport, words: LexicalIndexStatus | None
 ) -> Iterator[tuple[str, str]]:
-    from llama_index_ko_rerank.answer.collection import lexical_folder
+    from llama_index_ko_rerank.collection import lexical_folder
 
     identity = report.embedding_identity or {}
     fingerprint = str(identity.get("fingerprint") or "")[:12]
@@ -137,7 +137,7 @@ def _facts(
         yield "", f"{size / 1e6:>10,.1f} MB  {name}"
 
 
-def _lexical(words: LexicalState) -> str:
+def _lexical(words: LexicalIndexStatus) -> str:
     if words.state == "current":
         return "current"
     again = f"the next opening tokenises {words.to_tokenise:,} passages and drops {words.to_drop:,}"

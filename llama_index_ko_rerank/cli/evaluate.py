@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llama_index_ko_rerank.cli.screen import configure, errors, output, progress
+from llama_index_ko_rerank.cli.console import configure, errors, output, progress
 from llama_index_ko_rerank.cli.train import DATA
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from llama_index_ko_rerank.cli.screen import configure, output
+from llama_index_ko_rerank.cli.console import configure, output
 
 if TYPE_CHECKING:
     from llama_index.core.schema import NodeWithScore
 
-    from llama_index_ko_rerank.answer.collection import Collection
+    from llama_index_ko_rerank.collection import Collection
 
 _FEATURES = 6
 
@@ -25,8 +25,8 @@ def explain(
 ) -> None:
     """Show for the first results which words matched, each leg's rank, and what each feature adds."""
     configure()
-    from llama_index_ko_rerank.answer.collection import open_collection
-    from llama_index_ko_rerank.rerank.ltr_postprocessor import LearningToRankPostprocessor
+    from llama_index_ko_rerank.collection import open_collection
+    from llama_index_ko_rerank.rerank.ltr.postprocessor import LearningToRankPostprocessor
 
     collection = open_collection(folder, rerank=True, top_n=top_n)
     found = collection.retriever.retrieve(question)
@@ -35,7 +35,7 @@ def explain(
         return
     ranker = collection.reranker
     if not isinstance(ranker, LearningToRankPostprocessor):
-        ranker = LearningToRankPostprocessor.for_index(collection.lexical.lexical_index)
+        ranker = LearningToRankPostprocessor.from_index(collection.lexical.lexical_index)
     by_id = {result.node.node_id: result for result in found}
     for place, explanation in enumerate(ranker.explain(question, found)[:top_n], start=1):
         result = by_id[explanation.node_id]
@@ -56,7 +56,7 @@ def _show_words(collection: Collection, question: str, result: NodeWithScore) ->
 
 
 def _show_legs(result: NodeWithScore) -> None:
-    from llama_index_ko_rerank.ranked_node import legs_of
+    from llama_index_ko_rerank.types import legs_of
 
     ranks = [f"{leg} {hit.rank} ({hit.score:.3f})" for leg, hit in legs_of(result).items()]
     output.print(f"  ranks: {', '.join(ranks)}", highlight=False)

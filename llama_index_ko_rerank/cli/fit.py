@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from llama_index_ko_rerank.cli.screen import configure, errors, output
+from llama_index_ko_rerank.cli.console import configure, errors, output
 from llama_index_ko_rerank.cli.train import DATA
 
 RANKER_FILE = "ranker.json"
@@ -38,11 +38,11 @@ def fit(
     configure()
     from dataclasses import replace
 
-    from llama_index_ko_rerank.answer.collection import open_collection, read_settings, write_settings
+    from llama_index_ko_rerank.collection import open_collection, read_settings, write_settings
     from llama_index_ko_rerank.data import load_dataset
-    from llama_index_ko_rerank.evaluate.rendering import write_text_file
-    from llama_index_ko_rerank.rerank.postprocessor import CrossEncoderNodePostprocessor
-    from llama_index_ko_rerank.train.search_fit import fit_search, gain_text
+    from llama_index_ko_rerank.files import write_text_file
+    from llama_index_ko_rerank.rerank.cross_encoder.postprocessor import CrossEncoderNodePostprocessor
+    from llama_index_ko_rerank.train.tuning.search import gain_text, tune_search
 
     dataset = load_dataset(data, split)
     if not (out / "ko-rerank.json").exists():
@@ -50,7 +50,7 @@ def fit(
     collection = open_collection(out, rerank=False)
     model = rerank_model or read_settings(out).rerank_model
     depth = collection.lexical.similarity_top_k
-    fitted = fit_search(
+    fitted = tune_search(
         collection.lexical,
         dataset,
         dense=collection.index.as_retriever(similarity_top_k=depth),

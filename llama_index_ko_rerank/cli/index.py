@@ -10,9 +10,9 @@ import typer
 
 from llama_index_ko_rerank.catalog import DEFAULT_EMBEDDING
 from llama_index_ko_rerank.cli.collection_settings import changed_settings, load_embedding
+from llama_index_ko_rerank.cli.console import configure, output, progress
 from llama_index_ko_rerank.cli.index_ray import QDRANT_KEY, OnRay, index_into_qdrant
 from llama_index_ko_rerank.cli.index_report import reading, show_plan, show_report
-from llama_index_ko_rerank.cli.screen import configure, output, progress
 from llama_index_ko_rerank.cli.train import DATA
 from llama_index_ko_rerank.errors import InvalidSetting
 
@@ -114,9 +114,9 @@ def _index_files(
     max_mb: int,
     dry_run: bool,
 ) -> None:
-    from llama_index_ko_rerank.answer.collection import index_folder, write_settings
-    from llama_index_ko_rerank.store.sync import run_sync, start_index
-    from llama_index_ko_rerank.store.sync_plan import check_sources, plan_sync
+    from llama_index_ko_rerank.collection import index_folder, write_settings
+    from llama_index_ko_rerank.ingest.plan import check_sources, plan_sync
+    from llama_index_ko_rerank.ingest.sync import create_empty_index, run_sync
 
     check_sources(sources, prune=prune)
     settings = changed_settings(folder, embed_model, rerank_model, overwrite=overwrite)
@@ -130,14 +130,14 @@ def _index_files(
             leave_out=folder,
             max_mb=max_mb,
             prune=prune,
-            start_over=overwrite,
+            reset=overwrite,
             on_progress=compare,
         )
     if dry_run:
         show_plan(plan)
         return
     if not plan.exists:
-        start_index(place, embed_model=model, overwrite=overwrite)
+        create_empty_index(place, embed_model=model, overwrite=overwrite)
     write_settings(folder, settings)
     with reading(plan) as update:
         report = run_sync(plan, embed_model=model, on_progress=update)
@@ -150,7 +150,7 @@ def _index_files(
 def _index_dataset(
     folder: Path, data: str, *, embed_model: str | None, rerank_model: str | None, overwrite: bool
 ) -> None:
-    from llama_index_ko_rerank.answer.collection import CollectionSettings, index_folder, write_settings
+    from llama_index_ko_rerank.collection import CollectionSettings, index_folder, write_settings
     from llama_index_ko_rerank.data import dataset_nodes, load_dataset
     from llama_index_ko_rerank.store import DurableFaissVectorStore, build_index
 
@@ -167,9 +167,9 @@ def _index_dataset(
 
 
 def _bring_words_up_to_date(folder: Path) -> None:
-    from llama_index_ko_rerank.answer.collection import index_folder, lexical_folder
-    from llama_index_ko_rerank.retrieve.following import refresh_snapshot
+    from llama_index_ko_rerank.collection import index_folder, lexical_folder
+    from llama_index_ko_rerank.retrieve.incremental import update_index
     from llama_index_ko_rerank.store import DurableFaissVectorStore
 
     with DurableFaissVectorStore(index_folder(folder), create=False) as store, progress("Reading words") as update:
-        refresh_snapshot(store, lexical_folder(folder), on_progress=update)
+        update_index(store, lexical_folder(folder), on_progress=update)

@@ -11,13 +11,13 @@ import typer
 
 from llama_index_ko_rerank.catalog import DEFAULT_EMBEDDING
 from llama_index_ko_rerank.cli.collection_settings import changed_settings, load_embedding
+from llama_index_ko_rerank.cli.console import output, progress
 from llama_index_ko_rerank.cli.index_report import reading, show_plan, show_report
-from llama_index_ko_rerank.cli.screen import output, progress
 from llama_index_ko_rerank.errors import InvalidSetting
 
 if TYPE_CHECKING:
     from llama_index_ko_rerank.embed import KoreanEmbedding
-    from llama_index_ko_rerank.store.sync import SyncReport
+    from llama_index_ko_rerank.ingest.sync import SyncReport
 
 QDRANT_KEY = "KO_RERANK_QDRANT_API_KEY"
 
@@ -35,10 +35,10 @@ class OnRay:
         address: str | None,
         shards: int | None,
     ) -> None:
-        from llama_index_ko_rerank.scale.ray_extra import import_ray
-        from llama_index_ko_rerank.scale.shard_making import choose_shards
+        from llama_index_ko_rerank.extras import require_ray
+        from llama_index_ko_rerank.scale.ray.plan import choose_shards
 
-        import_ray()
+        require_ray()
         choose_shards(folder, shards)
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         self._folder, self._overwrite, self._address, self._shards = folder, overwrite, address, shards
@@ -47,7 +47,7 @@ class OnRay:
 
     def index_files(self, sources: list[Path], *, prune: bool, max_mb: int, dry_run: bool) -> None:
         """Bring the shards up to date with files."""
-        from llama_index_ko_rerank.answer.collection import write_settings
+        from llama_index_ko_rerank.collection import write_settings
         from llama_index_ko_rerank.scale import ingest_files, plan_shards
 
         with progress("Comparing") as compare:
@@ -58,7 +58,7 @@ class OnRay:
                 shards=self._shards,
                 max_mb=max_mb,
                 prune=prune,
-                start_over=self._overwrite,
+                reset=self._overwrite,
                 on_progress=compare,
             )
         if dry_run:
@@ -74,7 +74,7 @@ class OnRay:
 
     def index_dataset(self, data: str) -> None:
         """Fill the shards with the passages of a data set."""
-        from llama_index_ko_rerank.answer.collection import write_settings
+        from llama_index_ko_rerank.collection import write_settings
         from llama_index_ko_rerank.scale import ingest_passages, open_passages
 
         source = open_passages(data)
@@ -93,27 +93,27 @@ class OnRay:
         _show_passages(report, self._folder)
 
     def _bring_words_up_to_date(self) -> None:
-        from llama_index_ko_rerank.answer.collection import lexical_folder
-        from llama_index_ko_rerank.retrieve.following import refresh_snapshot
+        from llama_index_ko_rerank.collection import lexical_folder
+        from llama_index_ko_rerank.retrieve.incremental import update_index
         from llama_index_ko_rerank.store.sharded_store import ShardedVectorStore
 
         with ShardedVectorStore(self._folder) as store, progress("Reading words") as update:
-            refresh_snapshot(store, lexical_folder(self._folder), on_progress=update)
+            update_index(store, lexical_folder(self._folder), on_progress=update)
 
 
 def index_into_qdrant(
     name: str, data: str, url: str, embed_model: str | None, *, overwrite: bool, address: str | None
 ) -> None:
     """Fill a collection at Qdrant with the passages of a data set."""
+    from llama_index_ko_rerank.extras import require_ray
     from llama_index_ko_rerank.scale import open_passages
     from llama_index_ko_rerank.scale.qdrant import ingest_passages_into_qdrant
     from llama_index_ko_rerank.scale.qdrant.connecting import check_url
-    from llama_index_ko_rerank.scale.ray_extra import import_ray
 
     check_url(url)
     if "/" in name:
         raise InvalidSetting(f"a collection at Qdrant has a name without a slash, not {name!r}")
-    import_ray()
+    require_ray()
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     source = open_passages(data)
     with progress("Indexing") as update:

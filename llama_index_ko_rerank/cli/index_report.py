@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from llama_index_ko_rerank.cli.screen import errors, output
+from llama_index_ko_rerank.cli.console import errors, output
 
 if TYPE_CHECKING:
-    from llama_index_ko_rerank.data.documents import Refusal
-    from llama_index_ko_rerank.store.sync import SyncReport
-    from llama_index_ko_rerank.store.sync_plan import SyncPlan
+    from llama_index_ko_rerank.ingest.documents import Refusal
+    from llama_index_ko_rerank.ingest.plan import SyncPlan
+    from llama_index_ko_rerank.ingest.sync import SyncReport
 
 _LISTED = 20
 
@@ -66,10 +66,10 @@ def _show_refused(refused: Iterable[Refusal]) -> None:
 
 
 def _show_passed_over(plan: SyncPlan) -> None:
-    others = ", ".join(f"{count} {suffix}" for suffix, count in plan.other_kinds.most_common(_LISTED))
+    others = ", ".join(f"{count} {suffix}" for suffix, count in plan.unsupported_suffixes.most_common(_LISTED))
     parts = [
         f"{plan.hidden} hidden" if plan.hidden else "",
-        f"{plan.inner_links} links to files of the same folder" if plan.inner_links else "",
+        f"{plan.internal_symlinks} links to files of the same folder" if plan.internal_symlinks else "",
         f"of other kinds {others}" if others else "",
     ]
     if any(parts):

@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from llama_index_ko_rerank.catalog import find_model, list_models
-from llama_index_ko_rerank.cli.screen import output
+from llama_index_ko_rerank.cli.console import output
 from llama_index_ko_rerank.errors import InvalidSetting, nearest
 
 

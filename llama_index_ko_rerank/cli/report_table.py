@@ -5,9 +5,9 @@ from __future__ import annotations
 from rich.table import Table
 from rich.text import Text
 
-from llama_index_ko_rerank.cli.screen import output
+from llama_index_ko_rerank.cli.console import output
 from llama_index_ko_rerank.evaluate import EvaluationReport
-from llama_index_ko_rerank.evaluate.rendering import milliseconds_text, share_text
+from llama_index_ko_rerank.evaluate.formatting import milliseconds_text, share_text
 from llama_index_ko_rerank.evaluate.significance import Interval
 
 _COLUMNS = {

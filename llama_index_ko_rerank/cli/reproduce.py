@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.markdown import Markdown
 
-from llama_index_ko_rerank.cli.screen import configure, errors, output, progress
+from llama_index_ko_rerank.cli.console import configure, errors, output, progress
 
 
 def reproduce(
@@ -40,8 +40,8 @@ def reproduce(
     half an hour on a GPU.
     """
     configure()
-    from llama_index_ko_rerank.train.book.book_models import BookSettings
-    from llama_index_ko_rerank.train.book.reproduction import reproduce_book
+    from llama_index_ko_rerank.train.reproduce.models import BookSettings
+    from llama_index_ko_rerank.train.reproduce.reproduction import reproduce_book
 
     settings = BookSettings(
         mrc=mrc,

@@ -11,15 +11,15 @@ from typing import Any
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
 
-from llama_index_ko_rerank.cli.screen import errors
+from llama_index_ko_rerank.cli.console import errors
 from llama_index_ko_rerank.data import RetrievalDataset, available_splits, dataset_nodes, load_dataset
 from llama_index_ko_rerank.embed import KoreanEmbedding
 from llama_index_ko_rerank.errors import SplitLeak, UnknownDataset
 from llama_index_ko_rerank.evaluate.systems import TOP_N, SystemParts
-from llama_index_ko_rerank.rerank.postprocessor import CrossEncoderNodePostprocessor
+from llama_index_ko_rerank.rerank.cross_encoder.postprocessor import CrossEncoderNodePostprocessor
 from llama_index_ko_rerank.train import train_bi_encoder, train_cross_encoder
-from llama_index_ko_rerank.train.fusion_weights import fit_weights, held_out_parts
-from llama_index_ko_rerank.train.scratch import untrained_twin
+from llama_index_ko_rerank.train.models.scratch import untrained_baseline
+from llama_index_ko_rerank.train.tuning.fusion import fit_weights, held_out_parts
 
 RERANKER_STEPS = 400
 """Steps that a cross-encoder from nothing gets for a comparison: some three minutes on 2 cores."""
@@ -31,7 +31,7 @@ def untrained_embedding(trained: str | Path, folder: Path, seed: int) -> Path:
     """Write what a model from scratch was before training into a folder, and return where."""
     target = folder / "embedding-untrained"
     if not target.exists():
-        untrained_twin(trained, seed=seed).save(str(target))
+        untrained_baseline(trained, seed=seed).save(str(target))
     return target
 
 

@@ -9,8 +9,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from llama_index_ko_rerank.cli.console import configure, output
 from llama_index_ko_rerank.cli.llm_option import LlmModel, LlmUrl, llm_of
-from llama_index_ko_rerank.cli.screen import configure, output
 from llama_index_ko_rerank.errors import InvalidSetting
 
 
@@ -30,7 +30,7 @@ def search(
     from llama_index.core.schema import MetadataMode
 
     from llama_index_ko_rerank.answer import build_query_engine
-    from llama_index_ko_rerank.answer.collection import open_collection
+    from llama_index_ko_rerank.collection import open_collection
 
     writer = llm_of(llm, llm_model)
     if writer and not answer:

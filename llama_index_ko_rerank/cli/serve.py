@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from llama_index_ko_rerank.catalog import DEFAULT_EMBEDDING, DEFAULT_RERANKER
-from llama_index_ko_rerank.cli.screen import configure
+from llama_index_ko_rerank.cli.console import configure
 from llama_index_ko_rerank.errors import InvalidSetting
 from llama_index_ko_rerank.serve.settings import RerankDtype, ServerSettings
 

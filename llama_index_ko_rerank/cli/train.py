@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llama_index_ko_rerank.cli.screen import configure, errors, output
+from llama_index_ko_rerank.cli.console import configure, errors, output
 
 if TYPE_CHECKING:
     from llama_index_ko_rerank.data import PairDataset, RetrievalDataset
-    from llama_index_ko_rerank.train.recipe import DataKind
+    from llama_index_ko_rerank.train.recipes.recipe import DataKind
 
 DATA = "sample, klue-mrc[:PATH], klue-sts[:PATH], squad:PATH or pairs:PATH"
 _RECIPE = "A recipe by name; by default the book's for the data. bi-encoder: book-mrc, strong, static, e5-mistral, "
@@ -55,7 +55,7 @@ def train(
     matryoshka_dims: Annotated[
         str | None, typer.Option(help="Embeddings: lengths that vectors may be cut to, such as 256,128.")
     ] = None,
-    space_loss: Annotated[float | None, typer.Option(help="Share of the questions that lose spaces, 0-1.")] = None,
+    space_drop_rate: Annotated[float | None, typer.Option(help="Share of the questions that lose spaces, 0-1.")] = None,
     judge: Annotated[
         str | None, typer.Option(help="strong, e5-mistral: a cross-encoder to drop false negatives.")
     ] = None,
@@ -72,18 +72,18 @@ def train(
 ) -> None:
     """Fit a model to your data: an embedding model (bi-encoder) or a reranker (cross-encoder)."""
     configure()
-    from llama_index_ko_rerank.train import TrainingRequest, adjust_recipe, forecast_training, train_model
-    from llama_index_ko_rerank.train.distributed import is_first
-    from llama_index_ko_rerank.train.recipes import find_recipe
+    from llama_index_ko_rerank.train import TrainingRequest, estimate_training, override_recipe, train_model
+    from llama_index_ko_rerank.train.recipes.registry import find_recipe
+    from llama_index_ko_rerank.train.trainer.distributed import is_main_process
 
     dataset = _load(data, split)
     validation = _load(data, validation_split) if validation_split else None
-    chosen = adjust_recipe(
+    chosen = override_recipe(
         find_recipe(recipe, task=kind.value, data=_holds(dataset)),
         loss=loss,
         negatives=negatives,
         matryoshka_dims=_lengths(matryoshka_dims),
-        space_loss=space_loss,
+        space_drop_rate=space_drop_rate,
         judge=judge,
         teacher=teacher,
         embed_model=embed_model,
@@ -103,14 +103,14 @@ def train(
         seed=seed,
         resume=resume,
         overwrite=overwrite,
-        show_progress=errors.is_terminal and is_first(),
+        show_progress=errors.is_terminal and is_main_process(),
     )
     if dry_run:
-        for line in forecast_training(kind.value, dataset, request, validation=validation).lines():
+        for line in estimate_training(kind.value, dataset, request, validation=validation).lines():
             output.print(line, markup=False, highlight=False)
         return
     result = train_model(kind.value, dataset, request, validation=validation)
-    if not is_first():
+    if not is_main_process():
         return
     output.print(f"[bold]{result.path}[/]  {result.metric} [bold]{result.best_value:.3f}[/] at step {result.best_step}")
     for step, value in result.history:
@@ -118,9 +118,9 @@ def train(
 
 
 def _load(data: str, split: str | None) -> RetrievalDataset | PairDataset:
-    from llama_index_ko_rerank.data import dataset_kind, load_dataset, load_sentence_pairs
+    from llama_index_ko_rerank.data import dataset_kind, load_dataset, load_pair_dataset
 
-    return load_dataset(data, split) if dataset_kind(data) == "retrieval" else load_sentence_pairs(data, split)
+    return load_dataset(data, split) if dataset_kind(data) == "retrieval" else load_pair_dataset(data, split)
 
 
 def _holds(dataset: RetrievalDataset | PairDataset) -> DataKind:

@@ -8,9 +8,9 @@ from llama_index_ko_rerank.data.dataset import (
     SentencePair,
     TrainingPair,
 )
-from llama_index_ko_rerank.data.irrelevant import irrelevant_contexts
-from llama_index_ko_rerank.data.load import available_splits, dataset_kind, load_dataset, load_sentence_pairs
+from llama_index_ko_rerank.data.load import available_splits, dataset_kind, load_dataset, load_pair_dataset
 from llama_index_ko_rerank.data.nodes import dataset_nodes
+from llama_index_ko_rerank.data.random_negatives import irrelevant_contexts
 
 __all__ = [
     "PairDataset",
@@ -24,5 +24,5 @@ __all__ = [
     "dataset_nodes",
     "irrelevant_contexts",
     "load_dataset",
-    "load_sentence_pairs",
+    "load_pair_dataset",
 ]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from llama_index_ko_rerank.errors import EmptyCorpus
 
@@ -145,3 +145,21 @@ def require_rows(rows: Sequence[object], what: str) -> None:
     """Raise `EmptyCorpus` where there are no rows."""
     if not rows:
         raise EmptyCorpus(f"{what} holds nothing to work on")
+
+
+Kind = Literal["retrieval", "sentence-pairs"]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a spec stands for.
+
+    Attributes:
+        kind: Whether it holds questions with passages, or labelled sentence pairs.
+        splits: The splits that it can give, in the order of the data set.
+        load: Takes one of the splits, and reads it.
+    """
+
+    kind: Kind
+    splits: tuple[str, ...]
+    load: Callable[[str], RetrievalDataset | PairDataset]

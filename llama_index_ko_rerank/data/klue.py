@@ -8,12 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from llama_index_ko_rerank.data.articles import answer_text, read_articles
 from llama_index_ko_rerank.data.assemble import Entry, assemble
-from llama_index_ko_rerank.data.dataset import PairDataset, RetrievalDataset, SentencePair, require_rows
-from llama_index_ko_rerank.data.files import in_one_line, read_parquet, read_rows
-from llama_index_ko_rerank.data.rows import Row
-from llama_index_ko_rerank.data.source import Source
+from llama_index_ko_rerank.data.dataset import PairDataset, RetrievalDataset, SentencePair, Source, require_rows
+from llama_index_ko_rerank.data.records import Row, in_one_line, read_parquet, read_rows
+from llama_index_ko_rerank.data.squad import answer_text, read_articles
 from llama_index_ko_rerank.errors import DatasetUnavailable
 
 HUB_NAME = "klue/klue"

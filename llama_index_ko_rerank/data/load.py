@@ -6,12 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from llama_index_ko_rerank.data.assemble import ALL
-from llama_index_ko_rerank.data.dataset import PairDataset, RetrievalDataset
-from llama_index_ko_rerank.data.files import in_one_line
+from llama_index_ko_rerank.data.dataset import Kind, PairDataset, RetrievalDataset, Source
 from llama_index_ko_rerank.data.klue import open_klue_mrc, open_klue_sts
 from llama_index_ko_rerank.data.pairs import open_pairs
+from llama_index_ko_rerank.data.records import in_one_line
 from llama_index_ko_rerank.data.sample import open_sample
-from llama_index_ko_rerank.data.source import Kind, Source
 from llama_index_ko_rerank.data.squad import open_squad
 from llama_index_ko_rerank.errors import DatasetUnavailable, UnknownDataset, nearest
 
@@ -65,7 +64,7 @@ def load_dataset(spec: str, split: str | None = None) -> RetrievalDataset:
     return dataset
 
 
-def load_sentence_pairs(spec: str, split: str | None = None) -> PairDataset:
+def load_pair_dataset(spec: str, split: str | None = None) -> PairDataset:
     """Load labelled sentence pairs: ``klue-sts``, ``klue-sts:PATH`` or ``pairs:PATH``.
 
     Args:
@@ -96,7 +95,7 @@ def available_splits(spec: str) -> tuple[str, ...]:
 
 
 def dataset_kind(spec: str) -> Kind:
-    """Say whether a spec is one for `load_dataset` (``retrieval``) or `load_sentence_pairs` (``sentence-pairs``).
+    """Say whether a spec is one for `load_dataset` (``retrieval``) or `load_pair_dataset` (``sentence-pairs``).
 
     Raises:
         UnknownDataset: No such spec.

@@ -7,10 +7,8 @@ from itertools import count
 from pathlib import Path
 
 from llama_index_ko_rerank.data.assemble import ALL, Entry, assemble
-from llama_index_ko_rerank.data.dataset import PairDataset, SentencePair
-from llama_index_ko_rerank.data.files import read_rows
-from llama_index_ko_rerank.data.rows import Row
-from llama_index_ko_rerank.data.source import Kind, Source
+from llama_index_ko_rerank.data.dataset import Kind, PairDataset, SentencePair, Source
+from llama_index_ko_rerank.data.records import Row, read_rows
 from llama_index_ko_rerank.errors import MalformedData
 
 DEFAULT_SPLIT = "train"

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from llama_index_ko_rerank.data.articles import read_articles
 from llama_index_ko_rerank.data.assemble import assemble
-from llama_index_ko_rerank.data.dataset import RetrievalDataset
-from llama_index_ko_rerank.data.source import Source
+from llama_index_ko_rerank.data.dataset import RetrievalDataset, Source
+from llama_index_ko_rerank.data.squad import read_articles
 
 _FOLDER = Path(__file__).parent / "sample"
 _SPLITS = ("train", "validation")

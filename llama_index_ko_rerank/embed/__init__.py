@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llama_index_ko_rerank.lazy import lazy_exports
+from llama_index_ko_rerank._lazy import lazy_exports
 
 if TYPE_CHECKING:
     from llama_index_ko_rerank.embed.embedding import KoreanEmbedding

@@ -8,11 +8,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llama_index_ko_rerank.errors import InvalidSetting, MissingExtra, nearest
+from llama_index_ko_rerank.errors import InvalidSetting, nearest
+from llama_index_ko_rerank.evaluate.formatting import share_text
 from llama_index_ko_rerank.evaluate.metrics import METRICS
-from llama_index_ko_rerank.evaluate.rendering import share_text
 from llama_index_ko_rerank.evaluate.report import METRIC_TITLES, EvaluationReport
 from llama_index_ko_rerank.evaluate.significance import Interval
+from llama_index_ko_rerank.extras import require
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,12 +63,9 @@ def plot_comparison(
     for metric in metrics:
         if metric not in METRICS:
             raise InvalidSetting(f"cannot draw {metric!r}; {nearest(metric, METRICS)}")
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtra("plots need matplotlib: pip install 'llama-index-ko-rerank[plot]'") from error
+    figure_class = require("plot", "matplotlib.figure", needed_for="a plot").Figure
     fonts = _fonts_for([*report.systems, report.dataset])
-    figure = Figure(figsize=(1.6 + 2.9 * len(metrics), 1.45 + 0.42 * len(report.systems)), facecolor="white")
+    figure = figure_class(figsize=(1.6 + 2.9 * len(metrics), 1.45 + 0.42 * len(report.systems)), facecolor="white")
     panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
     for panel, metric in zip(panels, metrics, strict=True):
         _draw_panel(panel, report, metric, fonts)

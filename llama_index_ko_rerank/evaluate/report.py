@@ -16,17 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llama_index_ko_rerank.errors import InvalidSetting, nearest
-from llama_index_ko_rerank.evaluate.metrics import METRICS
-from llama_index_ko_rerank.evaluate.rendering import (
+from llama_index_ko_rerank.evaluate.formatting import (
     interval_text,
     markdown_table,
     milliseconds_text,
     rounded_or_none,
     versions_text,
-    write_json_file,
-    write_text_file,
 )
+from llama_index_ko_rerank.evaluate.metrics import METRICS
 from llama_index_ko_rerank.evaluate.significance import Interval, bootstrap_intervals, paired_difference
+from llama_index_ko_rerank.files import write_json_file, write_text_file
 
 CANDIDATE_RECALL = "candidate_recall"
 STAGES = ("embed", "search", "rerank", "total")

@@ -14,7 +14,7 @@ from llama_index.core.schema import TextNode
 
 from llama_index_ko_rerank.errors import InvalidSetting, MissingExtra, nearest
 from llama_index_ko_rerank.evaluate.runner import SearchSystem
-from llama_index_ko_rerank.rerank.ltr_postprocessor import LearningToRankPostprocessor
+from llama_index_ko_rerank.rerank.ltr.postprocessor import LearningToRankPostprocessor
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
 from llama_index_ko_rerank.retrieve.hybrid import HybridRetriever
 from llama_index_ko_rerank.retrieve.lexical_index import View
@@ -105,7 +105,7 @@ def _fitted_hybrid(parts: SystemParts) -> BaseRetriever:
 
 
 def _ranker(parts: SystemParts) -> LearningToRankPostprocessor:
-    return LearningToRankPostprocessor.for_index(parts.lexical.lexical_index, top_n=TOP_N)
+    return LearningToRankPostprocessor.from_index(parts.lexical.lexical_index, top_n=TOP_N)
 
 
 def _equal_rrf(parts: SystemParts) -> SearchSystem:

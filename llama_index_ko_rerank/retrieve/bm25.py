@@ -18,21 +18,21 @@ from llama_index.core.vector_stores.types import MetadataFilters
 from numpy.typing import NDArray
 
 from llama_index_ko_rerank.errors import DamagedIndex, EmptyCorpus, InvalidSetting
-from llama_index_ko_rerank.ranked_node import LegHit, RankedNode
-from llama_index_ko_rerank.retrieve.following import resume_snapshot, save_snapshot
+from llama_index_ko_rerank.retrieve.incremental import load_or_empty, save_snapshot
+from llama_index_ko_rerank.retrieve.inverted_index import BM25Settings
 from llama_index_ko_rerank.retrieve.lexical_index import LexicalIndex, View
-from llama_index_ko_rerank.retrieve.postings import BM25Settings
-from llama_index_ko_rerank.retrieve.snapshot import (
-    drop_older,
+from llama_index_ko_rerank.retrieve.persistence import (
     load_lexical_index,
     read_digested,
+    remove_stale,
     save_lexical_index,
-    write_digested,
+    write_content_addressed,
 )
 from llama_index_ko_rerank.store.filters import Group, compile_filters, meets
 from llama_index_ko_rerank.store.vector_store import DurableFaissVectorStore
 from llama_index_ko_rerank.text.kiwi import UserWord
 from llama_index_ko_rerank.text.normalize import check_query, check_text
+from llama_index_ko_rerank.types import RankedNode, SourceHit
 
 _NODES = "nodes.jsonl"
 
@@ -160,7 +160,7 @@ class KoreanBM25Retriever(BaseRetriever):
         lexical = LexicalIndex(view, user_words=user_words, settings=settings)
         hashes: dict[str, str] = {}
         if snapshot is not None:
-            lexical, hashes = resume_snapshot(Path(snapshot), lexical, metadata_mode)
+            lexical, hashes = load_or_empty(Path(snapshot), lexical, metadata_mode)
         retriever = cls(
             lexical,
             {},
@@ -243,9 +243,9 @@ class KoreanBM25Retriever(BaseRetriever):
         with self._lock:
             lines = [_to_line(self._nodes[node_id]) for node_id in self._index.ids]
             folder.mkdir(parents=True, exist_ok=True)
-            entry = write_digested(folder, _NODES, "".join(lines).encode("utf-8"))
+            entry = write_content_addressed(folder, _NODES, "".join(lines).encode("utf-8"))
             save_lexical_index(self._index, folder, {"metadata_mode": self.metadata_mode.value, "nodes": entry})
-            drop_older(folder, _NODES, entry)
+            remove_stale(folder, _NODES, entry)
 
     @classmethod
     def load(
@@ -284,7 +284,7 @@ class KoreanBM25Retriever(BaseRetriever):
                 RankedNode(
                     node=self._nodes[self._index.ids[hit.position]],
                     score=hit.score,
-                    legs={name: LegHit(rank=rank, score=hit.scores[name]) for name, rank in hit.ranks.items()},
+                    legs={name: SourceHit(rank=rank, score=hit.scores[name]) for name, rank in hit.ranks.items()},
                 )
                 for hit in hits
             ]

@@ -13,7 +13,6 @@ from llama_index.core.callbacks.base import CallbackManager
 from llama_index.core.schema import NodeWithScore, QueryBundle
 
 from llama_index_ko_rerank.errors import InvalidSetting, nearest
-from llama_index_ko_rerank.ranked_node import LegHit, RankedNode, legs_of
 from llama_index_ko_rerank.retrieve.fusion import (
     FusedHit,
     Normalization,
@@ -23,6 +22,7 @@ from llama_index_ko_rerank.retrieve.fusion import (
     reciprocal_rank_fusion,
 )
 from llama_index_ko_rerank.text.normalize import check_query
+from llama_index_ko_rerank.types import RankedNode, SourceHit, legs_of
 
 Fusion = Literal["convex", "rrf"]
 DEFAULT_WEIGHTS: dict[str, float] = {"lexical": 0.95, "dense": 0.05}
@@ -132,14 +132,14 @@ class HybridRetriever(BaseRetriever):
     def _merge(self, found: Mapping[str, Sequence[NodeWithScore]]) -> list[NodeWithScore]:
         unique = {name: _once(results) for name, results in found.items()}
         nodes: dict[str, NodeWithScore] = {}
-        legs: dict[str, dict[str, LegHit]] = {}
+        legs: dict[str, dict[str, SourceHit]] = {}
         for name, results in unique.items():
             for rank, result in enumerate(results, start=1):
                 identity = result.node.node_id
                 nodes.setdefault(identity, result)
                 seen = legs.setdefault(identity, {})
                 seen |= legs_of(result)
-                seen[name] = LegHit(rank=rank, score=float(result.score or 0.0))
+                seen[name] = SourceHit(rank=rank, score=float(result.score or 0.0))
         return [
             RankedNode(node=nodes[hit.id].node, score=hit.score, legs=legs[hit.id])
             for hit in self.fuse({name: _scores(results) for name, results in unique.items()})[: self.similarity_top_k]

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llama_index_ko_rerank.errors import DuplicateNodeId, InvalidSetting, nearest
-from llama_index_ko_rerank.retrieve.postings import BM25Settings, Postings
-from llama_index_ko_rerank.retrieve.ragged import RaggedRows
+from llama_index_ko_rerank.retrieve.inverted_index import BM25Settings, Postings, RaggedArray
 from llama_index_ko_rerank.text.kiwi import UserWord
 from llama_index_ko_rerank.text.normalize import check_text
 from llama_index_ko_rerank.text.tokenizers import TAG_NAMES, BigramTokenizer, LexicalTokenizer, MorphemeTokenizer
@@ -86,7 +85,7 @@ class LexicalIndex:
         self.ids: list[str] = []
         self.positions: dict[str, int] = {}
         self.postings = {name: Postings(self.settings) for name in VIEWS[view]}
-        self.streams = RaggedRows(np.int32, np.uint8, np.uint16)
+        self.streams = RaggedArray(np.int32, np.uint8, np.uint16)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -154,12 +153,12 @@ class LexicalIndex:
             name: self.postings[name].scores_at(tokens, positions) for name, tokens in self.query_tokens(query).items()
         }
 
-    def scores_unseen(
+    def scores_for_unindexed(
         self, query: str, documents: Mapping[str, Sequence[Sequence[str]]]
     ) -> dict[str, NDArray[np.float32]]:
         """Score passages that are not in the index by its statistics, given the tokens of each in every view."""
         return {
-            name: self.postings[name].scores_unseen(tokens, documents[name])
+            name: self.postings[name].scores_for_unindexed(tokens, documents[name])
             for name, tokens in self.query_tokens(query).items()
         }
 

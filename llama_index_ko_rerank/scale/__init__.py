@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llama_index_ko_rerank.lazy import lazy_exports
+from llama_index_ko_rerank._lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from llama_index_ko_rerank.scale.ray_ingestion import ingest_files, ingest_passages
-    from llama_index_ko_rerank.scale.ray_passages import open_passages
-    from llama_index_ko_rerank.scale.sharded_plan import plan_shards
+    from llama_index_ko_rerank.scale.ray.ingestion import ingest_files, ingest_passages
+    from llama_index_ko_rerank.scale.ray.passages import open_passages
+    from llama_index_ko_rerank.scale.ray.plan import plan_shards
 
 __all__ = [
     "ingest_files",
@@ -25,9 +25,9 @@ __all__ = [
 __getattr__, __dir__ = lazy_exports(
     __name__,
     {
-        "ingest_files": "ray_ingestion",
-        "ingest_passages": "ray_ingestion",
-        "open_passages": "ray_passages",
-        "plan_shards": "sharded_plan",
+        "ingest_files": "ray.ingestion",
+        "ingest_passages": "ray.ingestion",
+        "open_passages": "ray.passages",
+        "plan_shards": "ray.plan",
     },
 )

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llama_index_ko_rerank.lazy import lazy_exports
-from llama_index_ko_rerank.serve.extra import check_extra
+from llama_index_ko_rerank._lazy import lazy_exports
+from llama_index_ko_rerank.extras import require_serve
 
 if TYPE_CHECKING:
     from llama_index_ko_rerank.serve.app import create_app
@@ -23,5 +23,5 @@ _find, __dir__ = lazy_exports(__name__, {"ServerSettings": "settings", "create_a
 
 def __getattr__(name: str) -> object:
     if name in ("create_app", "run_server"):
-        check_extra()
+        require_serve()
     return _find(name)

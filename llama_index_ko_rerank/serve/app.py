@@ -11,18 +11,16 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from llama_index_ko_rerank.errors import KoRerankError
-from llama_index_ko_rerank.serve.door import HEALTH, METRICS, Door, stated_key
 from llama_index_ko_rerank.serve.embedding_routes import EMBEDDINGS, embedding_routes
-from llama_index_ko_rerank.serve.failures import failure_response, invalid_fields, refusal_of, unexpected
-from llama_index_ko_rerank.serve.gate import Gate
+from llama_index_ko_rerank.serve.errors import error_response, invalid_fields, refusal_of, unexpected
+from llama_index_ko_rerank.serve.health_routes import watch_routes
+from llama_index_ko_rerank.serve.limits import Gate
 from llama_index_ko_rerank.serve.metrics import Metrics
-from llama_index_ko_rerank.serve.models import Models, load_models
+from llama_index_ko_rerank.serve.middleware import HEALTH, METRICS, Door, get_context, stated_key
+from llama_index_ko_rerank.serve.models import Models, Service, load_models
 from llama_index_ko_rerank.serve.rerank_routes import COHERE_PATHS, RERANK, rerank_routes
 from llama_index_ko_rerank.serve.search_routes import SEARCH, search_routes
-from llama_index_ko_rerank.serve.service import Service
 from llama_index_ko_rerank.serve.settings import ServerSettings
-from llama_index_ko_rerank.serve.visit import visit_of
-from llama_index_ko_rerank.serve.watch_routes import watch_routes
 
 logger = logging.getLogger(__name__)
 
@@ -75,24 +73,24 @@ def _answer_failures(app: FastAPI) -> None:
 
     @app.exception_handler(StarletteHTTPException)
     async def refused(request: Request, problem: HTTPException) -> JSONResponse:
-        return failure_response(request.url.path, problem)
+        return error_response(request.url.path, problem)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, problem: RequestValidationError) -> JSONResponse:
-        return failure_response(request.url.path, invalid_fields(problem.errors()))
+        return error_response(request.url.path, invalid_fields(problem.errors()))
 
     @app.exception_handler(KoRerankError)
     async def failed(request: Request, problem: KoRerankError) -> JSONResponse:
         told = refusal_of(problem)
         if told.status_code == unexpected().status_code:
-            facts = {"request_id": visit_of(request).request_id}
+            facts = {"request_id": get_context(request).request_id}
             logger.error("request failed", exc_info=problem, extra={"facts": facts})
-        return failure_response(request.url.path, told)
+        return error_response(request.url.path, told)
 
     @app.exception_handler(Exception)
     async def crashed(request: Request, problem: Exception) -> JSONResponse:
-        visit = visit_of(request)
+        visit = get_context(request)
         logger.error("request failed", exc_info=problem, extra={"facts": {"request_id": visit.request_id}})
-        response = failure_response(request.url.path, unexpected())
+        response = error_response(request.url.path, unexpected())
         response.headers["X-Request-ID"] = visit.request_id
         return response

@@ -12,10 +12,10 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field, field_validator
 
 from llama_index_ko_rerank.embed import KoreanEmbedding
-from llama_index_ko_rerank.serve.failures import documented, refusal
-from llama_index_ko_rerank.serve.service import Service, check_model
-from llama_index_ko_rerank.serve.strict import StrictBody
-from llama_index_ko_rerank.serve.visit import visit_of
+from llama_index_ko_rerank.serve.errors import documented, refusal
+from llama_index_ko_rerank.serve.middleware import get_context
+from llama_index_ko_rerank.serve.models import Service, check_model
+from llama_index_ko_rerank.serve.schemas import StrictBody
 
 EMBEDDINGS = "/v1/embeddings"
 _STATUSES = 400, 401, 404, 413, 422, 429, 500, 503
@@ -79,7 +79,7 @@ def embedding_routes(service: Service) -> APIRouter:
         check_model(body.model, name)
         _check_dimensions(body.dimensions, embedding.dimension)
         service.check_texts("input", texts)
-        visit_of(request).note(texts=texts)
+        get_context(request).note(texts=texts)
         async with service.gate.place():
             vectors = await _vectors(embedding, texts, is_query=body.input_type == "query")
             tokens = await asyncio.to_thread(_token_count, embedding, texts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from llama_index_ko_rerank.serve.gate import Gate
+from llama_index_ko_rerank.serve.limits import Gate
 
 __all__ = ["CONTENT_TYPE_LATEST", "Metrics"]
 

@@ -2,16 +2,81 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated, Any, NamedTuple
 
+import numpy as np
 from fastapi import APIRouter, Body, Request
 from fastapi.responses import JSONResponse
 
-from llama_index_ko_rerank.serve.failures import documented
-from llama_index_ko_rerank.serve.ranking import rank
-from llama_index_ko_rerank.serve.rerank_shapes import CohereRanking, CohereRerank, EitherRerank, TeiRanking, TeiRerank
-from llama_index_ko_rerank.serve.service import Service, check_model
-from llama_index_ko_rerank.serve.visit import Visit, visit_of
+from llama_index_ko_rerank.rerank.cross_encoder.scorer import CrossEncoderScorer
+from llama_index_ko_rerank.rerank.nodes import sigmoid
+from llama_index_ko_rerank.serve.errors import documented
+from llama_index_ko_rerank.serve.middleware import Visit, get_context
+from llama_index_ko_rerank.serve.models import Service, check_model
+from llama_index_ko_rerank.serve.schemas import CohereRanking, CohereRerank, EitherRerank, TeiRanking, TeiRerank
+from llama_index_ko_rerank.text.normalize import check_query, normalize
+
+
+class Ranked(NamedTuple):
+    """A passage.
+
+    Attributes:
+        place: Its place among those that were given.
+        logit: What the model said; of a blank passage one less than the lowest.
+        probability: In 0-1; of a blank passage 0.
+    """
+
+    place: int
+    logit: float
+    probability: float
+
+
+async def rank(
+    scorer: CrossEncoderScorer, query: str, texts: Sequence[str], *, top_n: int | None = None
+) -> list[Ranked]:
+    """Order passages by how well they answer a question, as `CrossEncoderNodePostprocessor` does.
+
+    Questions that come at the same time share a forward.
+
+    Args:
+        scorer: The model.
+        query: The question.
+        texts: The passages; blank ones come last.
+        top_n: How many come back at most; all where None.
+
+    Returns:
+        Best first; equal ones in the order given.
+
+    Raises:
+        BlankQuery: The question is blank.
+        InvalidText: A text holds lone surrogates.
+        UnsuitableModel: The model gives NaN or infinity for a passage.
+    """
+    query = check_query(query)
+    readable = np.array([_is_readable(text) for text in texts], bool)
+    shown = [text for text, there in zip(texts, readable, strict=True) if there]
+    most = len(texts) if top_n is None else top_n
+    logits, probabilities = np.zeros(len(texts)), np.zeros(len(texts))
+    eligible = np.ones(len(texts), bool)
+    if shown:
+        judgement = await scorer.ajudge(query, shown, top_n=top_n)
+        logits[readable], probabilities[readable] = judgement.logits, sigmoid(judgement.logits)
+        eligible[readable] = judgement.exact
+        logits[~readable] = judgement.logits[judgement.exact].min() - 1.0
+    order = np.argsort(-logits, kind="stable")
+    return [
+        Ranked(place, logit, probability)
+        for place, logit, probability in zip(
+            order.tolist(), logits[order].tolist(), probabilities[order].tolist(), strict=True
+        )
+        if eligible[place]
+    ][:most]
+
+
+def _is_readable(text: str) -> bool:
+    return any(character.isalnum() for character in text) or bool(normalize(text).strip())
+
 
 RERANK = "/rerank"
 COHERE_PATHS = ("/v1/rerank", "/v2/rerank")
@@ -25,14 +90,14 @@ def rerank_routes(service: Service) -> APIRouter:
     @router.post(RERANK, response_model=TeiRanking | CohereRanking, responses=documented("tei", *_STATUSES))
     async def rerank(request: Request, body: Annotated[EitherRerank, Body()]) -> JSONResponse:
         """Order passages by how well they answer a question; `texts` or `documents` tells the shape of the answer."""
-        visit = visit_of(request)
+        visit = get_context(request)
         if isinstance(body, TeiRerank):
             return JSONResponse(await _tei(service, body, visit))
         return JSONResponse(await _cohere(service, body, visit))
 
     async def cohere_rerank(request: Request, body: CohereRerank) -> JSONResponse:
         """Order documents by how well they answer a question."""
-        return JSONResponse(await _cohere(service, body, visit_of(request)))
+        return JSONResponse(await _cohere(service, body, get_context(request)))
 
     for path in COHERE_PATHS:
         router.add_api_route(

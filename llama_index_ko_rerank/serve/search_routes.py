@@ -9,12 +9,11 @@ from fastapi.responses import JSONResponse
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 from pydantic import BaseModel, Field
 
-from llama_index_ko_rerank.answer.collection import Collection
-from llama_index_ko_rerank.serve.failures import documented, refusal
-from llama_index_ko_rerank.serve.models import SEARCH_CANDIDATES
-from llama_index_ko_rerank.serve.service import Service
-from llama_index_ko_rerank.serve.strict import StrictBody
-from llama_index_ko_rerank.serve.visit import visit_of
+from llama_index_ko_rerank.collection import Collection
+from llama_index_ko_rerank.serve.errors import documented, refusal
+from llama_index_ko_rerank.serve.middleware import get_context
+from llama_index_ko_rerank.serve.models import SEARCH_CANDIDATES, Service
+from llama_index_ko_rerank.serve.schemas import StrictBody
 from llama_index_ko_rerank.text.normalize import check_query
 
 SEARCH = "/search"
@@ -58,7 +57,7 @@ def search_routes(service: Service) -> APIRouter:
         async with service.gate.place():
             found = await _search(collection, body)
         results = [_passage(node) for node in found]
-        visit_of(request).note(query=body.query, texts=[result["text"] for result in results])
+        get_context(request).note(query=body.query, texts=[result["text"] for result in results])
         return JSONResponse({"results": results})
 
     return router

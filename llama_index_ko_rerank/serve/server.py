@@ -12,7 +12,7 @@ from fastapi import FastAPI
 
 from llama_index_ko_rerank.errors import InvalidSetting
 from llama_index_ko_rerank.serve.app import create_app
-from llama_index_ko_rerank.serve.gate import Gate
+from llama_index_ko_rerank.serve.limits import Gate
 from llama_index_ko_rerank.serve.settings import ServerSettings
 
 logger = logging.getLogger(__name__)

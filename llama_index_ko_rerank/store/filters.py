@@ -144,13 +144,13 @@ def evaluate(condition: Condition | Group, truth_of: Callable[[Condition], Truth
     return joined
 
 
-def conditions_of(condition: Condition | Group) -> Iterator[Condition]:
+def iter_conditions(condition: Condition | Group) -> Iterator[Condition]:
     """Yield every single condition of a tree."""
     if isinstance(condition, Condition):
         yield condition
     else:
         for part in condition.parts:
-            yield from conditions_of(part)
+            yield from iter_conditions(part)
 
 
 def _compile_condition(part: MetadataFilter) -> Condition:

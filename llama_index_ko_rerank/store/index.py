@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from itertools import islice
@@ -11,18 +12,40 @@ from llama_index.core import StorageContext, VectorStoreIndex
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.indices.utils import embed_nodes
 from llama_index.core.schema import BaseNode, Document, MetadataMode
+from llama_index.core.storage.docstore import SimpleDocumentStore
 from llama_index.core.utils import get_tqdm_iterable
 
 from llama_index_ko_rerank.embed import KoreanEmbedding, embedding_identity
 from llama_index_ko_rerank.errors import DamagedIndex, EmptyCorpus, IndexExists, IndexNotFound
-from llama_index_ko_rerank.store.connections import NODES_FILE
-from llama_index_ko_rerank.store.document_hashes import StoredDocumentHashes
+from llama_index_ko_rerank.store.async_store import AsyncVectorStoreMixin
 from llama_index_ko_rerank.store.index_folder import IndexFolder
-from llama_index_ko_rerank.store.index_settings import IndexSettings, VectorType, check_vector_type
-from llama_index_ko_rerank.store.node_rows import check_node, check_unique
-from llama_index_ko_rerank.store.splitting import KoreanSentenceSplitter, make_splitter
-from llama_index_ko_rerank.store.threaded import ThreadedVectorStore
+from llama_index_ko_rerank.store.settings import IndexSettings, VectorType, check_vector_type
+from llama_index_ko_rerank.store.sqlite.connection import NODES_FILE
+from llama_index_ko_rerank.store.sqlite.rows import check_node, check_unique
 from llama_index_ko_rerank.store.vector_store import DurableFaissVectorStore
+from llama_index_ko_rerank.text.splitter import KoreanSentenceSplitter, make_splitter
+
+
+class IndexBackedDocstore(SimpleDocumentStore):
+    """A docstore that knows which version of a document is in the index, in this session or from an earlier one.
+
+    ``index.refresh_ref_docs`` compares documents with these hashes. LlamaIndex's own docstore forgets them with the
+    session, and keeps them for documents that were deleted.
+    """
+
+    def __init__(self, store: AsyncVectorStoreMixin) -> None:
+        """Answer from a store."""
+        super().__init__()
+        self._store = store
+
+    def get_document_hash(self, doc_id: str) -> str | None:
+        """Give the hash of the document whose nodes are in the index; None where there are none."""
+        return self._store.document_hash(doc_id)
+
+    async def aget_document_hash(self, doc_id: str) -> str | None:
+        """Do as `get_document_hash`, off the event loop."""
+        return await asyncio.to_thread(self.get_document_hash, doc_id)
+
 
 logger = logging.getLogger(__name__)
 
@@ -76,13 +99,13 @@ def build_index(
     asked = IndexSettings() if index_settings is None else IndexSettings.of(index_settings)
     splitter = make_splitter(embed_model, chunk_tokens=chunk_tokens)
     folder = Path(path).expanduser().absolute()
-    make_room(folder, overwrite=overwrite)
+    prepare_target(folder, overwrite=overwrite)
     nodes = checked_nodes(documents_or_nodes, splitter, show_progress=show_progress)
     identity = embedding_identity(embed_model)
     index_folder = IndexFolder(folder, mode="rebuild", embedding_identity=None)
     try:
         with index_folder.transaction():
-            index_folder.start_over(
+            index_folder.reset(
                 embedding_identity=identity,
                 settings={"chunk_tokens": chunk_tokens},
                 vector_dtype=vector_dtype,
@@ -120,7 +143,9 @@ def open_index(
     return index_over(store, embed_model, chunk_tokens=store.settings.get("chunk_tokens"))
 
 
-def index_over(store: ThreadedVectorStore, embed_model: BaseEmbedding, *, chunk_tokens: int | None) -> VectorStoreIndex:
+def index_over(
+    store: AsyncVectorStoreMixin, embed_model: BaseEmbedding, *, chunk_tokens: int | None
+) -> VectorStoreIndex:
     """Put a normal index over a store that is open.
 
     Args:
@@ -129,11 +154,11 @@ def index_over(store: ThreadedVectorStore, embed_model: BaseEmbedding, *, chunk_
         chunk_tokens: The most tokens of a chunk of what is inserted later; see `make_splitter`.
     """
     splitter = make_splitter(embed_model, chunk_tokens=chunk_tokens)
-    storage = StorageContext.from_defaults(vector_store=store, docstore=StoredDocumentHashes(store))
+    storage = StorageContext.from_defaults(vector_store=store, docstore=IndexBackedDocstore(store))
     return VectorStoreIndex([], embed_model=embed_model, storage_context=storage, transformations=[splitter])
 
 
-def make_room(folder: Path, *, overwrite: bool) -> None:
+def prepare_target(folder: Path, *, overwrite: bool) -> None:
     """See to it that an index can be built in the folder, leaving one that is there as it is until then."""
     try:
         IndexFolder(folder, mode="open", embedding_identity=None).close()

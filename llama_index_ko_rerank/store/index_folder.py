@@ -13,20 +13,52 @@ from llama_index.core.schema import BaseNode
 from numpy.typing import NDArray
 
 from llama_index_ko_rerank.errors import DimensionMismatch, InvalidSetting, KoRerankError, StoreError
-from llama_index_ko_rerank.store.filters import Group
-from llama_index_ko_rerank.store.index_bytes import to_bytes
-from llama_index_ko_rerank.store.index_settings import IndexSettings, VectorType
-from llama_index_ko_rerank.store.live_index import LiveIndex
-from llama_index_ko_rerank.store.manifest import check_model
-from llama_index_ko_rerank.store.metadata_columns import MetadataColumns
-from llama_index_ko_rerank.store.node_rows import NodeRow, to_rows
-from llama_index_ko_rerank.store.node_table import Mode, NodeTable
-from llama_index_ko_rerank.store.restrictions import rows_allowed, rows_left
-from llama_index_ko_rerank.store.snapshots import discard_snapshots, read_snapshot, write_snapshot
-from llama_index_ko_rerank.store.table_view import TableView
-from llama_index_ko_rerank.store.table_writer import TableWriter
-from llama_index_ko_rerank.store.unit_vectors import unit_vectors
-from llama_index_ko_rerank.store.vector_index import VectorIndex
+from llama_index_ko_rerank.store.faiss.cached_index import IndexCache
+from llama_index_ko_rerank.store.faiss.index import VectorIndex
+from llama_index_ko_rerank.store.faiss.normalize import unit_vectors
+from llama_index_ko_rerank.store.faiss.serialization import to_bytes
+from llama_index_ko_rerank.store.faiss.snapshots import discard_snapshots, read_snapshot, write_snapshot
+from llama_index_ko_rerank.store.filters import Group, meets
+from llama_index_ko_rerank.store.metadata_index import MetadataColumns, both, mask_of
+from llama_index_ko_rerank.store.settings import IndexSettings, VectorType
+from llama_index_ko_rerank.store.sqlite.manifest import check_model
+from llama_index_ko_rerank.store.sqlite.reader import TableReader
+from llama_index_ko_rerank.store.sqlite.rows import NodeRow, read_metadata, to_rows
+from llama_index_ko_rerank.store.sqlite.table import Mode, NodeTable
+from llama_index_ko_rerank.store.sqlite.writer import TableWriter
+
+
+def id_mask(
+    view: TableReader, node_ids: Sequence[str] | None, ref_doc_ids: Sequence[str] | None
+) -> NDArray[np.bool_] | None:
+    """Say of each row id whether both restrictions leave it; None where there is no restriction."""
+    allowed: NDArray[np.bool_] | None = None
+    if node_ids:
+        allowed = mask_of(view.row_ids_of_nodes(node_ids))
+    if ref_doc_ids:
+        of_documents = mask_of(view.row_ids_of_documents(ref_doc_ids))
+        allowed = of_documents if allowed is None else both(allowed, of_documents)
+    return allowed
+
+
+def matching_rows(view: TableReader, node_ids: Sequence[str] | None, condition: Group | None) -> list[int]:
+    """Find the rows that ids and a condition leave, in the order of the ids or of addition."""
+    if node_ids is None:
+        every = view.metadata_after(0)
+        return [row_id for row_id, source, metadata in every if _passes(condition, metadata, source)]
+    row_ids = view.row_ids_of_nodes(node_ids)
+    if condition is None:
+        return row_ids
+    return [
+        row_id
+        for row_id, row in zip(row_ids, view.rows(row_ids), strict=True)
+        if _passes(condition, read_metadata(row.node_id, row.metadata), row.ref_doc_id)
+    ]
+
+
+def _passes(condition: Group | None, metadata: Mapping[str, Any], ref_doc_id: str | None) -> bool:
+    return condition is None or meets(condition, metadata, ref_doc_id=ref_doc_id)
+
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +85,7 @@ class IndexFolder:
             InvalidSetting: The index keeps its vectors by another ``vector_dtype``.
         """
         self._identity = embedding_identity
-        self._live = LiveIndex()
+        self._live = IndexCache()
         self._columns = MetadataColumns()
         self._has_changed = False
         self._is_open = True
@@ -71,7 +103,7 @@ class IndexFolder:
             raise
 
     @contextmanager
-    def read(self) -> Iterator[TableView]:
+    def read(self) -> Iterator[TableReader]:
         """Give a view of the newest generation."""
         with self.table.read() as view:
             check_model(view.manifest.embedding_identity, self._identity, self.table.folder)
@@ -85,7 +117,7 @@ class IndexFolder:
             yield writer
             self._has_changed |= writer.has_changed
 
-    def start_over(
+    def reset(
         self,
         *,
         embedding_identity: Mapping[str, Any] | None,
@@ -95,7 +127,7 @@ class IndexFolder:
     ) -> None:
         """Delete all nodes and record another model and other settings, as a part of the transaction around it."""
         with self.table.transaction() as writer:
-            writer.start_over(
+            writer.reset(
                 embedding_identity=embedding_identity,
                 settings=settings,
                 vector_dtype=vector_dtype,
@@ -124,12 +156,12 @@ class IndexFolder:
             How many there were.
         """
         with self.transaction() as writer:
-            return writer.delete_rows(rows_left(writer.view(), node_ids, condition))
+            return writer.delete_rows(matching_rows(writer.view(), node_ids, condition))
 
     def rows(self, node_ids: Sequence[str] | None, condition: Group | None) -> list[NodeRow]:
         """Read the rows that ids and a condition leave, in the order of the ids or of addition."""
         with self.read() as view:
-            return view.rows(rows_left(view, node_ids, condition))
+            return view.rows(matching_rows(view, node_ids, condition))
 
     def search(
         self,
@@ -166,7 +198,7 @@ class IndexFolder:
                         f"the index in {view.folder} holds {dimension}-d vectors, and the query has {len(query)}-d; "
                         "search with the model that it was built with"
                     )
-                allowed = rows_allowed(view, node_ids, ref_doc_ids)
+                allowed = id_mask(view, node_ids, ref_doc_ids)
                 if condition is not None:
                     allowed = self._columns.narrow(view, condition, allowed)
                 with self._live.at(view) as index:
@@ -201,7 +233,7 @@ class IndexFolder:
             manifest = writer.manifest()
             keep = None if manifest.snapshot_sha256 is None else manifest.snapshot_generation
             discard_snapshots(self.table.folder, keep=keep)
-        self.table.merge_log()
+        self.table.checkpoint_wal()
         self._has_changed = False
 
     def close(self) -> None:
@@ -227,7 +259,7 @@ class IndexFolder:
                 writer.record_index_settings(index_settings)
             self._has_changed = True
 
-    def _snapshot(self, writer: TableWriter, view: TableView) -> None:
+    def _snapshot(self, writer: TableWriter, view: TableReader) -> None:
         generation = view.manifest.generation
         if not _needs_a_file(view):
             if (view.manifest.snapshot_generation, view.manifest.snapshot_sha256) != (generation, None):
@@ -238,12 +270,12 @@ class IndexFolder:
                 writer.record_snapshot(generation, write_snapshot(view.folder, generation, to_bytes(index)))
 
 
-def _needs_a_file(view: TableView) -> bool:
+def _needs_a_file(view: TableReader) -> bool:
     manifest = view.manifest
     return manifest.index_settings.kind_for(manifest.node_count, manifest.dimension or 0) != "flat"
 
 
-def _is_on_disk(view: TableView, index: VectorIndex) -> bool:
+def _is_on_disk(view: TableReader, index: VectorIndex) -> bool:
     manifest = view.manifest
     if manifest.snapshot_generation != manifest.generation or manifest.snapshot_sha256 is None:
         return False

@@ -2,18 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from llama_index_ko_rerank.errors import DamagedIndex, IndexReadOnly
-from llama_index_ko_rerank.store.connections import NODES_FILE
+from llama_index_ko_rerank.errors import DamagedIndex, IndexReadOnly, StoreError
+from llama_index_ko_rerank.store.faiss.snapshots import read_snapshot, snapshot_file, snapshot_files
 from llama_index_ko_rerank.store.index_folder import IndexFolder
-from llama_index_ko_rerank.store.snapshots import read_snapshot, snapshot_file, snapshot_files
-from llama_index_ko_rerank.store.table_check import table_problems
-from llama_index_ko_rerank.store.table_view import TableView
+from llama_index_ko_rerank.store.sqlite.connection import NODES_FILE
+from llama_index_ko_rerank.store.sqlite.reader import TableReader
+
+_SHOWN = 20
+
+
+def table_problems(view: TableReader) -> tuple[str, ...]:
+    """List what is wrong with a table, in sentences; none where it is whole.
+
+    SQLite checks its pages and indexes, then every node is compared with its checksum, every vector is measured, and
+    the counts are compared. Past 20 problems only their number is told.
+    """
+    problems: list[str] = []
+    try:
+        problems.extend(_problems(view))
+    except StoreError as problem:
+        problems.append(str(problem))
+    if len(problems) > _SHOWN:
+        problems[_SHOWN:] = [f"and {len(problems) - _SHOWN} more problems"]
+    return tuple(problems)
+
+
+def _problems(view: TableReader) -> Iterator[str]:
+    yield from (f"SQLite says: {line}" for line in view.sqlite_problems())
+    yield from (f"the node {node_id!r} is not what was written" for node_id in view.damaged_node_ids())
+    without_vector, without_node = view.unpaired()
+    if without_vector:
+        yield f"{without_vector} nodes have no vector"
+    if without_node:
+        yield f"{without_node} vectors belong to no node"
+    count = view.node_count()
+    if count != view.manifest.node_count:
+        yield f"the manifest counts {view.manifest.node_count} nodes, and there are {count}"
+    try:
+        for _ in view.vector_blocks(0):
+            pass
+    except DamagedIndex as problem:
+        yield str(problem)
+
 
 SnapshotState = Literal["current", "stale", "missing", "damaged"]
 
@@ -101,7 +137,7 @@ def repair(folder: str | Path) -> tuple[str, ...]:
         opened.close()
 
 
-def _report(view: TableView) -> IntegrityReport:
+def _report(view: TableReader) -> IntegrityReport:
     manifest = view.manifest
     state = snapshot_state(view)
     problems = list(table_problems(view))
@@ -122,7 +158,7 @@ def _report(view: TableView) -> IntegrityReport:
     )
 
 
-def _vector_count(view: TableView) -> int:
+def _vector_count(view: TableReader) -> int:
     try:
         return view.vector_count()
     except DamagedIndex:
@@ -139,7 +175,7 @@ def _sizes(folder: Path) -> dict[str, int]:
     return sizes
 
 
-def snapshot_state(view: TableView) -> SnapshotState:
+def snapshot_state(view: TableReader) -> SnapshotState:
     """Say what a view's snapshot is worth, reading all of it."""
     manifest = view.manifest
     if manifest.snapshot_generation is None or manifest.snapshot_sha256 is None:
@@ -158,7 +194,7 @@ def _put_right(opened: IndexFolder) -> tuple[str, ...]:
         manifest = view.manifest
     kept = [] if manifest.snapshot_sha256 is None else [snapshot_file(folder, manifest.snapshot_generation or 0)]
     orphans = [file for file in snapshot_files(folder) if file not in kept]
-    room = opened.table.give_back_room()
+    room = opened.table.vacuum()
     opened.write_snapshot()
     with opened.read() as view:
         after = snapshot_state(view)

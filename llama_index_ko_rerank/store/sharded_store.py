@@ -16,13 +16,12 @@ from llama_index.core.vector_stores.types import (
     VectorStoreQueryResult,
 )
 
-from llama_index_ko_rerank.store.queries import refuse_options
+from llama_index_ko_rerank.store.async_store import AsyncVectorStoreMixin, reject_options
 from llama_index_ko_rerank.store.sharded_layout import find_shards, shard_of
-from llama_index_ko_rerank.store.threaded import ThreadedVectorStore
 from llama_index_ko_rerank.store.vector_store import DurableFaissVectorStore
 
 
-class ShardedVectorStore(ThreadedVectorStore):
+class ShardedVectorStore(AsyncVectorStoreMixin):
     """Search and change the shards of a collection as if they were one store.
 
     Every shard is asked for as many nodes as the question wants, side by side, and the best of all are kept, so that
@@ -89,7 +88,7 @@ class ShardedVectorStore(ThreadedVectorStore):
 
     def add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
         """Add nodes that carry their embeddings, each to its shard; raises what `DurableFaissVectorStore.add` does."""
-        refuse_options("add", kwargs)
+        reject_options("add", kwargs)
         parts: list[list[BaseNode]] = [[] for _ in self._stores]
         for node in nodes:
             parts[shard_of(node.ref_doc_id or node.node_id, len(parts))].append(node)
@@ -123,7 +122,7 @@ class ShardedVectorStore(ThreadedVectorStore):
 
     def query(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
         """Find the nearest nodes of all shards by cosine; raises what `DurableFaissVectorStore.query` does."""
-        refuse_options("query", kwargs)
+        reject_options("query", kwargs)
         results = list(self._pool.map(lambda store: store.query(query), self._stores))
         hits = [
             (cosine, node)

@@ -16,20 +16,19 @@ from llama_index.core.vector_stores.types import (
 )
 
 from llama_index_ko_rerank.errors import InvalidSetting, nearest
+from llama_index_ko_rerank.store.async_store import AsyncVectorStoreMixin, check_ids, check_query, reject_options
 from llama_index_ko_rerank.store.filters import compile_filters
 from llama_index_ko_rerank.store.index_folder import IndexFolder
-from llama_index_ko_rerank.store.index_settings import IndexSettings, VectorType, check_vector_type
-from llama_index_ko_rerank.store.node_rows import to_node
-from llama_index_ko_rerank.store.node_table import NodeTable
-from llama_index_ko_rerank.store.queries import check_ids, check_query, refuse_options
-from llama_index_ko_rerank.store.threaded import ThreadedVectorStore
+from llama_index_ko_rerank.store.settings import IndexSettings, VectorType, check_vector_type
+from llama_index_ko_rerank.store.sqlite.rows import to_node
+from llama_index_ko_rerank.store.sqlite.table import NodeTable
 
 logger = logging.getLogger(__name__)
 
 _CONSTANTS: dict[str, bool] = {"stores_text": True, "is_embedding_query": True, "flat_metadata": False}
 
 
-class DurableFaissVectorStore(ThreadedVectorStore):
+class DurableFaissVectorStore(AsyncVectorStoreMixin):
     """Keep nodes and vectors in a folder so that nothing is lost, and search them by cosine.
 
     When a method that adds or deletes returns, the change is on disk: one synced SQLite transaction. There is no need
@@ -171,13 +170,13 @@ class DurableFaissVectorStore(ThreadedVectorStore):
             ModelMismatch: The index was rebuilt with another model since this store was opened.
             IndexBusy, IndexReadOnly, DiskFull: It could not be written; then nothing was.
         """
-        refuse_options("add", kwargs)
+        reject_options("add", kwargs)
         self._folder.add(nodes)
         return [node.node_id for node in nodes]
 
     def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
         """Delete all nodes of a document in one transaction; a document that is not there changes nothing."""
-        refuse_options("delete", delete_kwargs)
+        reject_options("delete", delete_kwargs)
         self.delete_documents([ref_doc_id])
 
     def delete_documents(self, ref_doc_ids: Sequence[str]) -> int:
@@ -208,7 +207,7 @@ class DurableFaissVectorStore(ThreadedVectorStore):
             InvalidSetting: Neither ids nor filters with conditions are given; `clear` deletes everything.
             UnsupportedQuery, InvalidFilter: The filters cannot be applied.
         """
-        refuse_options("delete_nodes", delete_kwargs)
+        reject_options("delete_nodes", delete_kwargs)
         condition = compile_filters(filters)
         if node_ids is None and condition is None:
             raise InvalidSetting(
@@ -254,7 +253,7 @@ class DurableFaissVectorStore(ThreadedVectorStore):
             DimensionMismatch: The query's vector has another length than the index holds.
             ModelMismatch: The index was rebuilt with another model since this store was opened.
         """
-        refuse_options("query", kwargs)
+        reject_options("query", kwargs)
         vector = check_query(query)
         rows, cosines = self._folder.search(
             vector,

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from llama_index_ko_rerank.text.kiwi import analyser
+from llama_index_ko_rerank.text.kiwi import analyser, split_long_text
 from llama_index_ko_rerank.text.normalize import check_text
-from llama_index_ko_rerank.text.pieces import bounded_pieces
 
 # A heading and the text under it are two paragraphs; Kiwi alone would run them together.
 # Possessive, line by line: otherwise the regular expression remembers every character, in 110 bytes each.
@@ -33,7 +32,7 @@ def split_sentences(text: str) -> list[Sentence]:
     """Split a text into sentences by Kiwi, which knows where Korean sentences end without a full stop.
 
     A blank line always ends a sentence; a single line feed ends one only where Kiwi says so, since texts are wrapped.
-    Paragraphs of more than 8,000 characters are read in pieces (see `bounded_pieces`), whose ends end a sentence too.
+    Paragraphs of more than 8,000 characters are read in pieces (see `split_long_text`), whose ends end a sentence too.
 
     Returns:
         The sentences in order, none of them empty; an empty list for a blank text. What lies between two
@@ -46,7 +45,7 @@ def split_sentences(text: str) -> list[Sentence]:
     starts = {0}
     for paragraph in _PARAGRAPH.finditer(text):
         start = paragraph.start()
-        for piece in bounded_pieces(paragraph.group()):
+        for piece in split_long_text(paragraph.group()):
             found = analyser().split_into_sents(piece, return_sub_sents=False)
             starts.update([start, *(start + sentence.start for sentence in found)])
             start += len(piece)

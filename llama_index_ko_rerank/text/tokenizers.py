@@ -18,9 +18,8 @@ from typing import Protocol
 from kiwipiepy import KiwiConfig, Token
 
 from llama_index_ko_rerank.errors import InvalidSetting
-from llama_index_ko_rerank.text.kiwi import UserWord, analyser, kiwi_version
+from llama_index_ko_rerank.text.kiwi import UserWord, analyser, kiwi_version, split_long_text
 from llama_index_ko_rerank.text.normalize import normalize
-from llama_index_ko_rerank.text.pieces import bounded_pieces
 
 CONTENT_TAGS: dict[str, tuple[str, ...]] = {
     "nouns name what a text is about": ("NNG", "NNP", "NR", "NP"),
@@ -116,7 +115,7 @@ class MorphemeTokenizer:
     def analyse(self, texts: Iterable[str]) -> Iterator[MorphemeStream]:
         """Return the content morphemes of each text with tags and sentence numbers, in one pass of Kiwi.
 
-        A text of more than 8,000 characters is read in pieces (see `bounded_pieces`), whose ends end a sentence.
+        A text of more than 8,000 characters is read in pieces (see `split_long_text`), whose ends end a sentence.
 
         Raises:
             InvalidText: A text holds lone surrogates.
@@ -179,7 +178,7 @@ def _stream(morphemes: Iterable[Token]) -> MorphemeStream:
 def _counted_pieces(texts: Iterable[str], counts: deque[int]) -> Iterator[str]:
     """Yield the pieces of each text, noting before the first of them how many they are."""
     for text in texts:
-        pieces = bounded_pieces(normalize(text))
+        pieces = split_long_text(normalize(text))
         counts.append(len(pieces))
         yield from pieces
 

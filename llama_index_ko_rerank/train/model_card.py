@@ -5,12 +5,50 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
-from llama_index_ko_rerank.evaluate.rendering import markdown_table, versions_text
+from llama_index_ko_rerank.evaluate.formatting import markdown_table, versions_text
 from llama_index_ko_rerank.evaluate.report import installed_versions
-from llama_index_ko_rerank.train.plan import RunPlan
-from llama_index_ko_rerank.train.recipe import SCRATCH, ModelTask, Recipe
-from llama_index_ko_rerank.train.result import TrainingResult
+from llama_index_ko_rerank.train.recipes.recipe import SCRATCH, ModelTask, Recipe
+from llama_index_ko_rerank.train.recipes.schedule import ResolvedSchedule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingResult:
+    """A trained model and how it came about.
+
+    Attributes:
+        path: The folder of the model.
+        recipe: The recipe's name.
+        base: What was started from: ``scratch``, a hub name, or a folder.
+        training_rows: Rows that one epoch goes through.
+        steps: Optimizer steps of the whole run, those before a resume included.
+        metric: What the best step was chosen by: ``mrr@10``, ``spearman`` or ``macro-f1``, on validation rows.
+        best_step: The step whose weights are in the folder.
+        best_value: Its value.
+        untrained_value: The value before anything was learnt: of the base, or for ``scratch`` of its random vectors.
+        history: Step and value of each measurement. Step 0 is the start of training; for a static embedding from
+            ``scratch`` it has the rarity of tokens on top of `untrained_value`.
+        seconds: How long it took, loading and measuring included; of the last part, where the run was resumed.
+    """
+
+    path: Path
+    recipe: str
+    base: str
+    training_rows: int
+    steps: int
+    metric: str
+    best_step: int
+    best_value: float
+    untrained_value: float
+    history: tuple[tuple[int, float], ...]
+    seconds: float
+
+    @property
+    def improved(self) -> bool:
+        """Whether the best step is better than the start of training, and so worth its place."""
+        return self.best_value > self.history[0][1]
+
 
 _METRICS = {"mrr@10": "MRR@10", "spearman": "Spearman's correlation", "macro-f1": "F1, the mean of the classes"}
 _TWICE = {
@@ -49,7 +87,7 @@ class CardFacts:
     """
 
     recipe: Recipe
-    plans: tuple[RunPlan, ...]
+    plans: tuple[ResolvedSchedule, ...]
     revision: str | None
     data: Mapping[str, str]
     notes: tuple[str, ...]
@@ -128,8 +166,8 @@ def _of_the_recipe(recipe: Recipe) -> list[tuple[str, str]]:
         rows.append(("hard negatives a row", f"{recipe.mining.negatives}, margin {recipe.mining.margin:g}"))
     if recipe.matryoshka_dims:
         rows.append(("may be cut to", ", ".join(map(str, recipe.matryoshka_dims))))
-    if recipe.space_loss:
-        rows.append(("questions that lose spaces", f"{recipe.space_loss:.0%}"))
+    if recipe.space_drop_rate:
+        rows.append(("questions that lose spaces", f"{recipe.space_drop_rate:.0%}"))
     if recipe.lora is not None:
         state = "merged into the backbone" if recipe.lora.merged else "beside the backbone, which is loaded with them"
         rows.append(("adapters", f"rank {recipe.lora.rank}, alpha {recipe.lora.alpha}, {state}"))

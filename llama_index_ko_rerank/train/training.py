@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from llama_index_ko_rerank.data.dataset import PairDataset, RetrievalDataset
-from llama_index_ko_rerank.train.bi_encoder_lessons import check_pooling, prepare_bi_encoder
-from llama_index_ko_rerank.train.cross_encoder_lessons import prepare_cross_encoder
-from llama_index_ko_rerank.train.forecast import TrainingForecast, forecast
-from llama_index_ko_rerank.train.recipe import ModelTask
-from llama_index_ko_rerank.train.request import TrainingRequest
-from llama_index_ko_rerank.train.result import TrainingResult
-from llama_index_ko_rerank.train.session import Session, open_session
-from llama_index_ko_rerank.train.teaching import teach
+from llama_index_ko_rerank.train.bi_encoder import prepare_bi_encoder
+from llama_index_ko_rerank.train.cross_encoder import prepare_cross_encoder
+from llama_index_ko_rerank.train.dry_run import TrainingEstimate, forecast
+from llama_index_ko_rerank.train.model_card import TrainingResult
+from llama_index_ko_rerank.train.recipes.recipe import ModelTask
+from llama_index_ko_rerank.train.run import teach
+from llama_index_ko_rerank.train.setup import TrainingRequest, open_session
 
 
 def train_model(
@@ -25,17 +24,17 @@ def train_model(
     Raises:
         KoRerankError: What `train_bi_encoder` or `train_cross_encoder` raise.
     """
-    session = _open(task, dataset, validation, request, writes=True)
+    session = open_session(task, dataset, validation, request)
     return teach(prepare_bi_encoder(session)) if task == "bi-encoder" else teach(prepare_cross_encoder(session))
 
 
-def forecast_training(
+def estimate_training(
     task: ModelTask,
     dataset: RetrievalDataset | PairDataset,
     request: TrainingRequest,
     *,
     validation: RetrievalDataset | PairDataset | None = None,
-) -> TrainingForecast:
+) -> TrainingEstimate:
     """Say what a run would do, how long it would take and how much memory, and write nothing into its folder.
 
     Every check of a real run is made, the rows are made as it would make them (hard negatives are mined), and a few
@@ -44,17 +43,5 @@ def forecast_training(
     Raises:
         KoRerankError: What the run itself would raise before its first step.
     """
-    session = _open(task, dataset, validation, request, writes=False)
+    session = open_session(task, dataset, validation, request, writes=False)
     return forecast(prepare_bi_encoder(session)) if task == "bi-encoder" else forecast(prepare_cross_encoder(session))
-
-
-def _open(
-    task: ModelTask,
-    dataset: RetrievalDataset | PairDataset,
-    validation: RetrievalDataset | PairDataset | None,
-    request: TrainingRequest,
-    *,
-    writes: bool,
-) -> Session:
-    check_pooling(request.pooling)
-    return open_session(task, dataset, validation, request, writes=writes)

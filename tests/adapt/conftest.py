@@ -5,7 +5,7 @@ import pytest
 from llama_index_ko_rerank.adapt import AdaptSettings
 from llama_index_ko_rerank.data import load_dataset
 
-TINY = AdaptSettings(steps=2, word_dimensions=16, questions_per_passage=4, passages_per_step=32)
+TINY = AdaptSettings(steps=2, random_index_dimensions=16, questions_per_passage=4, passages_per_step=32)
 
 
 def write_documents(folder, *, files, passages):

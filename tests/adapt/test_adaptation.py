@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from llama_index_ko_rerank.adapt import adapt_to_documents
-from llama_index_ko_rerank.answer.collection import open_collection, read_settings
+from llama_index_ko_rerank.collection import open_collection, read_settings
 from llama_index_ko_rerank.errors import DatasetUnavailable, EmptyCorpus, IndexNotFound, InvalidSetting
 
 
@@ -59,9 +59,9 @@ def test_the_same_call_again_does_nothing(adapted, documents, tiny):
 
 
 def test_index_finds_nothing_to_do_in_an_adapted_collection(adapted, documents):
-    from llama_index_ko_rerank.answer.collection import index_folder
+    from llama_index_ko_rerank.collection import index_folder
     from llama_index_ko_rerank.embed import KoreanEmbedding
-    from llama_index_ko_rerank.store.sync_plan import plan_sync
+    from llama_index_ko_rerank.ingest.plan import plan_sync
 
     model = KoreanEmbedding(read_settings(adapted.folder).embed_model)
     plan = plan_sync(index_folder(adapted.folder), [documents], embed_model=model)

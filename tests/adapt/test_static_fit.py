@@ -10,7 +10,7 @@ from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from llama_index_ko_rerank.adapt.draws import Draws
 from llama_index_ko_rerank.adapt.static_fit import fit_static
 from llama_index_ko_rerank.data import Passage, Question, load_dataset
-from llama_index_ko_rerank.train.vocabulary import learn_vocabulary
+from llama_index_ko_rerank.train.models.scratch import learn_vocabulary
 
 STEPS = 45
 

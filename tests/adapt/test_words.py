@@ -10,7 +10,7 @@ import torch
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from llama_index_ko_rerank.adapt.words import corpus_words, with_directions, with_words
+from llama_index_ko_rerank.adapt.words import add_random_index, corpus_words, extend_vocabulary
 
 TEXTS = ["물나래호는 다올섬으로 간다. 요금은 싸다.", "물나래호는 아침에 떠난다. 요금은 비싸다.", "요금은 바뀐다."]
 
@@ -32,7 +32,7 @@ def test_nouns_that_stand_twice_are_words_of_the_corpus():
 
 def test_a_new_word_is_one_token_and_remembers_its_pieces(tokenizer):
     before = tokenizer.encode("국무").ids
-    larger, pieces = with_words(tokenizer, ["국무"])
+    larger, pieces = extend_vocabulary(tokenizer, ["국무"])
     assert larger.encode("국무장").tokens == ["국무", "##장"]
     assert larger.encode("장국무").tokens == ["장", "##국무"]
     assert pieces[0] == before
@@ -40,18 +40,18 @@ def test_a_new_word_is_one_token_and_remembers_its_pieces(tokenizer):
 
 
 def test_a_word_that_cannot_be_cut_is_left_out(tokenizer):
-    _, pieces = with_words(tokenizer, ["힣국"])
+    _, pieces = extend_vocabulary(tokenizer, ["힣국"])
     assert pieces == []
 
 
 def test_a_tokenizer_of_another_kind_stays(tokenizer):
     words = Tokenizer(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
-    assert with_words(words, ["국무"]) == (words, [])
+    assert extend_vocabulary(words, ["국무"]) == (words, [])
 
 
 def test_a_known_direction_stays_and_rare_tokens_are_longer(tokenizer):
     vectors = torch.randn(tokenizer.get_vocab_size(), 8, generator=torch.Generator().manual_seed(0))
-    model = with_directions(StaticEmbedding(tokenizer, embedding_weights=vectors), TEXTS, dimensions=4, seed=0)
+    model = add_random_index(StaticEmbedding(tokenizer, embedding_weights=vectors), TEXTS, dimensions=4, seed=0)
     weights = model[0].embedding.weight.detach()
     assert weights.shape[1] == 12
     kept = torch.nn.functional.cosine_similarity(weights[: len(vectors), :8], vectors)
@@ -64,5 +64,5 @@ def test_a_known_direction_stays_and_rare_tokens_are_longer(tokenizer):
 
 def test_the_same_seed_gives_the_same_directions(tokenizer):
     module = StaticEmbedding(tokenizer, embedding_weights=torch.eye(tokenizer.get_vocab_size()))
-    first, second = (with_directions(module, TEXTS, dimensions=4, seed=3)[0].embedding.weight for _ in range(2))
+    first, second = (add_random_index(module, TEXTS, dimensions=4, seed=3)[0].embedding.weight for _ in range(2))
     assert np.array_equal(first.detach().numpy(), second.detach().numpy())

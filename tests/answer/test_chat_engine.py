@@ -11,10 +11,10 @@ from llama_index.core.base.llms.types import ChatMessage, MessageRole
 from llama_index.core.chat_engine.types import BaseChatEngine, StreamingAgentChatResponse
 from llama_index.core.memory import ChatMemoryBuffer
 from llama_index.core.schema import NodeWithScore, TextNode
-from staff_handbook import CANTEEN, BigramRetriever, ScriptedLLM, WordThreshold, fences, handbook
 
 from llama_index_ko_rerank.answer.chat_engine import build_chat_engine
 from llama_index_ko_rerank.errors import BlankQuery, InvalidSetting, InvalidText, LlmUnavailable
+from tests.corpora.answers import CANTEEN, BigramRetriever, ScriptedLLM, WordThreshold, fences, handbook
 
 LUNCH = "점심은 몇 시부터 주나요?"
 ANSWER = ["점심은 ", "11시 30분부터 ", "준다 [1", "]."]

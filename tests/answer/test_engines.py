@@ -8,7 +8,10 @@ from llama_index.core import Settings, VectorStoreIndex
 from llama_index.core.callbacks import CallbackManager, CBEventType, LlamaDebugHandler
 from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.schema import QueryBundle, TextNode
-from staff_handbook import (
+
+from llama_index_ko_rerank.answer.engines import build_query_engine
+from llama_index_ko_rerank.errors import BlankQuery, InvalidSetting, InvalidText
+from tests.corpora.answers import (
     CANTEEN,
     LEAVE,
     BigramEmbedding,
@@ -18,9 +21,6 @@ from staff_handbook import (
     fences,
     handbook,
 )
-
-from llama_index_ko_rerank.answer.engines import build_query_engine
-from llama_index_ko_rerank.errors import BlankQuery, InvalidSetting, InvalidText
 
 NOT_FOUND = "질문에 답할 내용을 문서에서 찾지 못했습니다."
 

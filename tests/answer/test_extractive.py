@@ -7,10 +7,10 @@ import pytest
 from llama_index.core.base.response.schema import AsyncStreamingResponse, StreamingResponse
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.schema import TextNode
-from staff_handbook import CANTEEN, LEAVE, PARKING, found, handbook
 
 from llama_index_ko_rerank.answer.extractive import ExtractiveSynthesizer
 from llama_index_ko_rerank.errors import BlankQuery, InvalidSetting
+from tests.corpora.answers import CANTEEN, LEAVE, PARKING, found, handbook
 
 QUESTION = "휴가는 며칠이고 점심은 몇 시부터인가요?"
 ANSWER = """다음은 문서에서 그대로 옮긴 문장입니다.

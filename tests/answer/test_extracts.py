@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from staff_handbook import CANTEEN, LAPTOP, LEAVE, PARKING
 
 from llama_index_ko_rerank.answer.extracts import extract_sentences
 from llama_index_ko_rerank.errors import BlankQuery, InvalidSetting, InvalidText
+from tests.corpora.answers import CANTEEN, LAPTOP, LEAVE, PARKING
 
 SENTENCES = LEAVE.split(". ") + CANTEEN.split(". ")
 TEXTS = st.lists(st.lists(st.sampled_from(SENTENCES), max_size=5).map(". ".join), max_size=4)

@@ -11,10 +11,10 @@ from llama_index.core.base.response.schema import AsyncStreamingResponse, Stream
 from llama_index.core.llms import MockLLM
 from llama_index.core.prompts import PromptTemplate
 from llama_index.core.schema import TextNode
-from staff_handbook import CANTEEN, LEAVE, RecordingLLM, ScriptedLLM, fences, found, handbook
 
 from llama_index_ko_rerank.answer.generative import NumberedSourcesSynthesizer
 from llama_index_ko_rerank.errors import BlankQuery, InvalidText, LlmUnavailable, UnsuitableModel
+from tests.corpora.answers import CANTEEN, LEAVE, RecordingLLM, ScriptedLLM, fences, found, handbook
 
 QUESTION = "휴가는 며칠인가요?"
 

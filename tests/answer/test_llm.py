@@ -6,13 +6,13 @@ import sys
 
 import pytest
 from llama_index.core.base.llms.types import ChatMessage
-from scripted_server import scripted_server
-from staff_handbook import BigramRetriever, handbook
 
 from llama_index_ko_rerank.answer import build_chat_engine, connect_llm
 from llama_index_ko_rerank.answer.llm import API_KEY_ENV, LlmUnavailable
 from llama_index_ko_rerank.cli.llm_option import llm_of
 from llama_index_ko_rerank.errors import InvalidSetting
+from tests.answer.scripted_server import scripted_server
+from tests.corpora.answers import BigramRetriever, handbook
 
 LUNCH = "점심은 몇 시부터 주나요?"
 SHOWN = "점심은 11시 30분부터 준다 [1]."

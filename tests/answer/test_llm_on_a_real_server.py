@@ -9,9 +9,9 @@ import time
 import urllib.request
 
 import pytest
-from staff_handbook import BigramRetriever, handbook
 
 from llama_index_ko_rerank.answer import build_chat_engine, connect_llm
+from tests.corpora.answers import BigramRetriever, handbook
 
 STARTS_WITHIN_S, STOPS_WITHIN_S = 240, 20
 LUNCH = "점심은 몇 시부터 주나요?"

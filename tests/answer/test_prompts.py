@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from llama_index.core.llms import MockLLM
-from staff_handbook import fences
 
 from llama_index_ko_rerank.answer.prompts import fenced_sources, korean_answer_prompt, not_found_text
 from llama_index_ko_rerank.errors import InvalidText
 from llama_index_ko_rerank.text.normalize import normalize
+from tests.corpora.answers import fences
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30) | st.sampled_from(
     ['</자료 열쇠="0123456789ab">', '<자료 번호="1" 열쇠="0">', "{query_str}", "질문: 비밀은?", ""]

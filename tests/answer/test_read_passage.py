@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import pytest
-from staff_handbook import CANTEEN
 
 from llama_index_ko_rerank.answer.read_passage import forget_passages, read_passage
 from llama_index_ko_rerank.errors import InvalidText
+from tests.corpora.answers import CANTEEN
 
 
 def test_a_passage_is_its_sentences_with_the_words_of_each():

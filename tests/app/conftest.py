@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from llama_index.core.schema import TextNode
 
-from llama_index_ko_rerank.answer.collection import CollectionSettings, index_folder, write_settings
 from llama_index_ko_rerank.app.parts import SearchParts, open_parts
+from llama_index_ko_rerank.collection import CollectionSettings, index_folder, write_settings
 from llama_index_ko_rerank.embed import KoreanEmbedding
 from llama_index_ko_rerank.store import build_index
 

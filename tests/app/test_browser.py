@@ -14,10 +14,10 @@ import time
 import pytest
 import uvicorn
 
-from llama_index_ko_rerank.answer.collection import CollectionSettings, index_folder, write_settings
 from llama_index_ko_rerank.app.parts import open_parts, warm_up
 from llama_index_ko_rerank.app.server import build_server
 from llama_index_ko_rerank.app.session import Answerer
+from llama_index_ko_rerank.collection import CollectionSettings, index_folder, write_settings
 from llama_index_ko_rerank.data import dataset_nodes, load_dataset
 from llama_index_ko_rerank.embed import KoreanEmbedding
 from llama_index_ko_rerank.store import build_index

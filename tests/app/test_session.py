@@ -190,11 +190,11 @@ def test_parts_say_what_may_be_asked(parts):
 def test_no_collection_and_an_empty_one_are_errors_before_a_page_is_served(tmp_path):
     with pytest.raises(IndexNotFound):
         open_parts(tmp_path)
-    from llama_index_ko_rerank.answer.collection import CollectionSettings, index_folder, write_settings
+    from llama_index_ko_rerank.collection import CollectionSettings, index_folder, write_settings
     from llama_index_ko_rerank.embed import KoreanEmbedding
-    from llama_index_ko_rerank.store.sync import start_index
+    from llama_index_ko_rerank.ingest.sync import create_empty_index
 
-    start_index(index_folder(tmp_path), embed_model=KoreanEmbedding(), overwrite=False)
+    create_empty_index(index_folder(tmp_path), embed_model=KoreanEmbedding(), overwrite=False)
     write_settings(tmp_path, CollectionSettings("ko-static"))
     with pytest.raises(EmptyCorpus, match="no passages"):
         open_parts(tmp_path)

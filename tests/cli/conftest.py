@@ -3,7 +3,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from company_rules import RULES
+
+from tests.corpora.cli import RULES
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ import subprocess
 import sys
 
 import pytest
-from company_rules import RULES
 
 from llama_index_ko_rerank import build_query_engine
 from llama_index_ko_rerank.cli import main
 from llama_index_ko_rerank.errors import IndexNotFound
+from tests.corpora.cli import RULES
 
 HEAVY = (
     "torch",

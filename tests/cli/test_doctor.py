@@ -6,12 +6,12 @@ import shutil
 import sqlite3
 
 import pytest
-from company_rules import RULES
 from typer.testing import CliRunner
 
-from llama_index_ko_rerank.answer.collection import index_folder, lexical_folder
 from llama_index_ko_rerank.cli import app
+from llama_index_ko_rerank.collection import index_folder, lexical_folder
 from llama_index_ko_rerank.errors import DamagedIndex, IndexNotFound
+from tests.corpora.cli import RULES
 
 
 @pytest.fixture

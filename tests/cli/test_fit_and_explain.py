@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from llama_index_ko_rerank.cli import app
 from llama_index_ko_rerank.data import load_dataset
 from llama_index_ko_rerank.errors import EmptyCorpus
-from llama_index_ko_rerank.train.scratch import SmallBertSettings, small_cross_encoder
+from llama_index_ko_rerank.train.models.scratch import SmallBertSettings, small_cross_encoder
 
 
 @pytest.fixture

@@ -7,22 +7,22 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from company_rules import RULES
 from safetensors.numpy import load_file, save_file
 from typer.testing import CliRunner
 
-from llama_index_ko_rerank.answer.collection import (
+from llama_index_ko_rerank.cli import app
+from llama_index_ko_rerank.collection import (
     CollectionSettings,
     index_folder,
     lexical_folder,
     read_settings,
     write_settings,
 )
-from llama_index_ko_rerank.cli import app
 from llama_index_ko_rerank.errors import DatasetUnavailable, InvalidSetting, ModelMismatch
-from llama_index_ko_rerank.retrieve.following import examine_snapshot
+from llama_index_ko_rerank.retrieve.incremental import inspect_index
 from llama_index_ko_rerank.store import DurableFaissVectorStore
 from llama_index_ko_rerank.store.integrity import check_integrity
+from tests.corpora.cli import RULES
 
 LEAVE, SICK, TRIP, PASSWORD = RULES
 
@@ -75,7 +75,7 @@ def test_both_snapshots_are_current_after_a_run(run, collection, files):
     (files / "새 글.md").write_text(PASSWORD, encoding="utf-8")
     run("index", collection, "--source", files)
     with DurableFaissVectorStore(index_folder(collection), create=False) as store:
-        assert examine_snapshot(store, lexical_folder(collection)).state == "current"
+        assert inspect_index(store, lexical_folder(collection)).state == "current"
         assert store.count == 4
     report = check_integrity(index_folder(collection))
     assert report.problems == ()

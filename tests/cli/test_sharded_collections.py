@@ -6,13 +6,13 @@ import pytest
 from typer.testing import CliRunner
 
 from llama_index_ko_rerank import build_query_engine, open_collection
-from llama_index_ko_rerank.answer.collection import CollectionSettings, index_folder, write_settings
 from llama_index_ko_rerank.app.parts import open_parts
 from llama_index_ko_rerank.cli import app
+from llama_index_ko_rerank.collection import CollectionSettings, index_folder, write_settings
 from llama_index_ko_rerank.data import dataset_nodes, load_dataset
 from llama_index_ko_rerank.embed import KoreanEmbedding
 from llama_index_ko_rerank.errors import InvalidSetting
-from llama_index_ko_rerank.scale.shard_making import make_shards
+from llama_index_ko_rerank.scale.ray.plan import make_shards
 from llama_index_ko_rerank.store import build_index
 from llama_index_ko_rerank.store.sharded_layout import Shards, find_shards
 from llama_index_ko_rerank.store.sharded_store import ShardedVectorStore

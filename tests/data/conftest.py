@@ -1,8 +1,6 @@
 """Small data files that the tests write themselves, and the way to the shared ones."""
 
 import json
-import os
-from pathlib import Path
 
 import pytest
 
@@ -108,11 +106,3 @@ def write_parquet(tmp_path):
 @pytest.fixture
 def contexts():
     return {"rain": RAIN, "snow": SNOW, "leave": LEAVE, "trip": TRIP}
-
-
-@pytest.fixture
-def shared_data():
-    folder = Path(os.environ.get("KO_RERANK_DATA") or Path(__file__).parents[2].parent / "shared" / "data")
-    if not folder.is_dir():
-        pytest.skip("the shared data is not here: set KO_RERANK_DATA to its folder")
-    return folder

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llama_index_ko_rerank.data.files import read_object, read_parquet, read_rows
+from llama_index_ko_rerank.data.records import read_object, read_parquet, read_rows
 from llama_index_ko_rerank.errors import DatasetUnavailable, EmptyCorpus, MalformedData
 
 ROWS = [{"context": "가"}, {"context": "나\u2028다\u0085라"}]

@@ -5,7 +5,7 @@ import shutil
 import datasets
 import pytest
 
-from llama_index_ko_rerank.data import available_splits, load_dataset, load_sentence_pairs
+from llama_index_ko_rerank.data import available_splits, load_dataset, load_pair_dataset
 from llama_index_ko_rerank.errors import DatasetUnavailable, EmptyCorpus, MalformedData, UnknownDataset
 
 REVISION = "349481ec73fff722f88e0453ca05c77a447d967c"
@@ -181,7 +181,7 @@ def test_the_hub_is_asked_for_the_pinned_revision_of_one_split(hub, weather):
     load_dataset("klue-mrc", "validation")
     assert asked == [("klue/klue", "mrc", REVISION, "validation")]
     asked = hub([sts_row(0, 2.5)])
-    load_sentence_pairs("klue-sts", "validation")
+    load_pair_dataset("klue-sts", "validation")
     assert asked[-1] == ("klue/klue", "sts", REVISION, "validation")
 
 
@@ -201,7 +201,7 @@ def test_the_splits_of_a_hub_set_are_known_without_the_hub(hub):
     ],
     ids=lambda error: type(error).__name__,
 )
-@pytest.mark.parametrize(("task", "load"), [("mrc", load_dataset), ("sts", load_sentence_pairs)])
+@pytest.mark.parametrize(("task", "load"), [("mrc", load_dataset), ("sts", load_pair_dataset)])
 def test_with_no_network_one_line_says_what_was_tried_and_which_local_form_works(hub, error, task, load):
     hub(error)
     with pytest.raises(
@@ -217,7 +217,7 @@ def test_offline_mode_is_unavailable_without_a_mock(monkeypatch, tmp_path):
     monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path)
     with pytest.raises(DatasetUnavailable, match=r"OfflineModeIsEnabled.*klue-sts:PATH"):
-        load_sentence_pairs("klue-sts")
+        load_pair_dataset("klue-sts")
 
 
 def test_sts_labels_are_divided_by_five_in_every_form(write_json, write_parquet, tmp_path, hub):
@@ -226,7 +226,7 @@ def test_sts_labels_are_divided_by_five_in_every_form(write_json, write_parquet,
     write_parquet("clone/sts/validation-00000-of-00001.parquet", rows)
     hub(rows)
     for spec in ("klue-sts", f"klue-sts:{tmp_path / 'benchmark'}", f"klue-sts:{tmp_path / 'clone'}"):
-        dataset = load_sentence_pairs(spec, "validation")
+        dataset = load_pair_dataset(spec, "validation")
         assert [pair.label for pair in dataset.pairs] == pytest.approx([0.0, 1.0, 0.74])
         assert dataset.pairs[1].sentence1 == "문장 1입니다."
         assert (dataset.name, dataset.split) == (spec, "validation")
@@ -245,24 +245,24 @@ def test_sts_labels_are_divided_by_five_in_every_form(write_json, write_parquet,
 def test_a_malformed_sts_label_names_file_row_and_field(write_json, labels, message):
     rows = [sts_row(0, 1.0), {**sts_row(1, 1.0), "labels": labels}]
     with pytest.raises(MalformedData, match=f"klue-sts-v1.1_dev.json, .*{message}"):
-        load_sentence_pairs(f"klue-sts:{write_json('klue-sts-v1.1_dev.json', rows)}")
+        load_pair_dataset(f"klue-sts:{write_json('klue-sts-v1.1_dev.json', rows)}")
 
 
 def test_an_empty_hub_split_is_an_empty_corpus(hub):
     hub([])
-    for load, spec in ((load_dataset, "klue-mrc"), (load_sentence_pairs, "klue-sts")):
+    for load, spec in ((load_dataset, "klue-mrc"), (load_pair_dataset, "klue-sts")):
         with pytest.raises(EmptyCorpus, match=f"{spec} holds nothing"):
             load(spec)
 
 
 def test_klue_sts_dev_loads_with_its_519_pairs(shared_data, tmp_path):
     file = shared_data / "klue" / "klue-sts-v1.1_dev.json"
-    dataset = load_sentence_pairs(f"klue-sts:{shared_data / 'klue'}")
+    dataset = load_pair_dataset(f"klue-sts:{shared_data / 'klue'}")
     assert (dataset.split, len(dataset.pairs)) == ("validation", 519)
     raw = json.loads(file.read_text(encoding="utf-8"))
     assert [pair.label * 5 for pair in dataset.pairs] == pytest.approx([row["labels"]["label"] for row in raw])
     shutil.copy(file, tmp_path / "renamed.json")
-    assert load_sentence_pairs(f"klue-sts:{tmp_path / 'renamed.json'}").pairs == dataset.pairs
+    assert load_pair_dataset(f"klue-sts:{tmp_path / 'renamed.json'}").pairs == dataset.pairs
 
 
 @pytest.mark.network
@@ -270,4 +270,4 @@ def test_klue_sts_dev_loads_with_its_519_pairs(shared_data, tmp_path):
 def test_the_hub_has_the_rows_that_its_page_counts(split, questions, sentences):
     mrc = load_dataset("klue-mrc", split)
     assert 0 < len(mrc.questions) < questions  # the rest is impossible
-    assert len(load_sentence_pairs("klue-sts", split).pairs) == sentences
+    assert len(load_pair_dataset("klue-sts", split).pairs) == sentences

@@ -3,10 +3,10 @@ import sys
 
 import pytest
 
-from llama_index_ko_rerank.data import available_splits, dataset_kind, load_dataset, load_sentence_pairs
+from llama_index_ko_rerank.data import available_splits, dataset_kind, load_dataset, load_pair_dataset
 from llama_index_ko_rerank.errors import DatasetUnavailable, KoRerankError, UnknownDataset
 
-EVERY_DOOR = [load_dataset, load_sentence_pairs, available_splits, dataset_kind]
+EVERY_DOOR = [load_dataset, load_pair_dataset, available_splits, dataset_kind]
 
 
 @pytest.mark.parametrize("door", EVERY_DOOR)
@@ -63,7 +63,7 @@ def test_a_set_of_the_other_kind_is_refused_before_the_hub_is_asked(monkeypatch)
     with pytest.raises(UnknownDataset, match="'klue-sts' holds labelled sentence pairs"):
         load_dataset("klue-sts")
     with pytest.raises(UnknownDataset, match="'klue-mrc' holds questions with passages"):
-        load_sentence_pairs("klue-mrc")
+        load_pair_dataset("klue-mrc")
 
 
 def test_an_unknown_split_is_refused_before_the_hub_is_asked(monkeypatch):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llama_index_ko_rerank.data import SentencePair, available_splits, dataset_kind, load_dataset, load_sentence_pairs
+from llama_index_ko_rerank.data import SentencePair, available_splits, dataset_kind, load_dataset, load_pair_dataset
 from llama_index_ko_rerank.errors import EmptyCorpus, MalformedData, UnknownDataset
 
 
@@ -133,7 +133,7 @@ def test_a_malformed_row_names_file_line_and_field(write_lines, row, message):
 
 def test_labels_with_a_point_are_similarities_and_whole_ones_among_them_too(write_lines):
     rows = [{"sentence1": "가", "sentence2": "나", "label": label} for label in (0.25, 1, 0)]
-    pairs = load_sentence_pairs(f"pairs:{write_lines(*rows)}").pairs
+    pairs = load_pair_dataset(f"pairs:{write_lines(*rows)}").pairs
     assert pairs[0] == SentencePair("가", "나", 0.25)
     assert [(pair.label, type(pair.label)) for pair in pairs] == [(0.25, float), (1.0, float), (0.0, float)]
 
@@ -142,12 +142,12 @@ def test_labels_that_are_all_whole_are_classes_in_every_split(write_json):
     rows = [{"sentence1": "가", "sentence2": "나", "label": label, "split": f"s{label}"} for label in (2, 0, 1)]
     spec = f"pairs:{write_json('a.json', rows)}"
     assert available_splits(spec) == ("s2", "s0", "s1", "all")
-    assert [(pair.label, type(pair.label)) for pair in load_sentence_pairs(spec).pairs] == [
+    assert [(pair.label, type(pair.label)) for pair in load_pair_dataset(spec).pairs] == [
         (2, int),
         (0, int),
         (1, int),
     ]
-    assert [pair.label for pair in load_sentence_pairs(spec, "s0").pairs] == [0]
+    assert [pair.label for pair in load_pair_dataset(spec, "s0").pairs] == [0]
 
 
 @pytest.mark.parametrize(
@@ -165,12 +165,12 @@ def test_labels_that_are_all_whole_are_classes_in_every_split(write_json):
 def test_a_label_that_is_neither_similarity_nor_class_is_malformed(write_json, label, message):
     rows = [{"sentence1": "가", "sentence2": "나", "label": value} for value in (0.5, label)]
     with pytest.raises(MalformedData, match=f"a.json, .*{message}"):
-        load_sentence_pairs(f"pairs:{write_json('a.json', rows)}")
+        load_pair_dataset(f"pairs:{write_json('a.json', rows)}")
 
 
 def test_a_negative_class_is_malformed(write_lines):
     with pytest.raises(MalformedData, match="line 1, field 'label': -1 is neither"):
-        load_sentence_pairs(f"pairs:{write_lines({'sentence1': '가', 'sentence2': '나', 'label': -1})}")
+        load_pair_dataset(f"pairs:{write_lines({'sentence1': '가', 'sentence2': '나', 'label': -1})}")
 
 
 @pytest.mark.parametrize("field", ["sentence2", "label"])
@@ -178,7 +178,7 @@ def test_a_sentence_pair_without_a_field_names_it(write_lines, field):
     row = {"sentence1": "가", "sentence2": "나", "label": 1}
     del row[field]
     with pytest.raises(MalformedData, match=f"line 1, field '{field}': missing"):
-        load_sentence_pairs(f"pairs:{write_lines(row)}")
+        load_pair_dataset(f"pairs:{write_lines(row)}")
 
 
 def test_each_layout_says_its_kind_and_is_refused_as_the_other(write_lines):
@@ -192,7 +192,7 @@ def test_each_layout_says_its_kind_and_is_refused_as_the_other(write_lines):
     with pytest.raises(
         UnknownDataset, match="holds questions with passages, and labelled sentence pairs are needed here: klue-sts"
     ):
-        load_sentence_pairs(retrieval)
+        load_pair_dataset(retrieval)
 
 
 @pytest.mark.parametrize("row", [{"question": "하나?", "contxt": "가"}, {}, {"sentence1": "가", "context": "나"}])

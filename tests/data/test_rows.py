@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from llama_index_ko_rerank.data.rows import Row
+from llama_index_ko_rerank.data.records import Row
 from llama_index_ko_rerank.errors import MalformedData
 
 

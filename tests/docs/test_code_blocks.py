@@ -11,9 +11,9 @@ import sys
 import click
 import pytest
 import typer
-from docs_reading import ROOT, fences, prose
 
 from llama_index_ko_rerank.cli import app
+from tests.docs.docs_reading import ROOT, fences, prose
 
 PACKAGE = "llama_index_ko_rerank"
 PAGES = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md", ROOT / "README.ko.md"])

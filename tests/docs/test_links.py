@@ -4,7 +4,8 @@ import json
 import re
 
 import pytest
-from docs_reading import ROOT, anchors, broken, links, markdown_files
+
+from tests.docs.docs_reading import ROOT, anchors, broken, links, markdown_files
 
 PAGES = markdown_files()
 
@@ -26,7 +27,7 @@ def test_a_link_to_nothing_is_found(tmp_path, monkeypatch):
         "`[e](gone.md)` [`f`](gone.py)\n```\n[g](gone.md)\n```\n",
         encoding="utf-8",
     )
-    monkeypatch.setattr("docs_reading.ROOT", tmp_path)
+    monkeypatch.setattr("tests.docs.docs_reading.ROOT", tmp_path)
     assert anchors(page) == {"one-a_b-thing", "two-too", "two-too-1"}
     assert broken(page) == ["other.md", "#three", "gone.py"]
 

@@ -4,10 +4,10 @@ import re
 import sys
 
 import pytest
-from docs_reading import ROOT
 
 from llama_index_ko_rerank.catalog import list_models
 from llama_index_ko_rerank.train import RECIPES
+from tests.docs.docs_reading import ROOT
 
 sys.path.insert(0, str(ROOT / "docs"))
 

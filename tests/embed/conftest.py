@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_models import save_bert, save_decoder, save_sentence_model, save_static_model
+
+from tests.embed.tiny_models import save_bert, save_decoder, save_sentence_model, save_static_model
 
 
 @pytest.fixture(scope="module", autouse=True)

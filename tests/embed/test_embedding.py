@@ -17,11 +17,18 @@ from llama_index.core.storage.kvstore import SimpleKVStore
 from llama_index.embeddings.huggingface import HuggingFaceEmbedding
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
-from tiny_models import DIMENSION, save_bert, save_sentence_model, save_static_model, sentences, word_tokenizer
 
 from llama_index_ko_rerank.embed import KoreanEmbedding
 from llama_index_ko_rerank.embed.loading import resolve_dtype
 from llama_index_ko_rerank.errors import BlankQuery, InvalidSetting, InvalidText, UnsuitableModel
+from tests.embed.tiny_models import (
+    DIMENSION,
+    save_bert,
+    save_sentence_model,
+    save_static_model,
+    sentences,
+    word_tokenizer,
+)
 
 
 @pytest.fixture(scope="module")

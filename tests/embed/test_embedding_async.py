@@ -3,10 +3,10 @@ import time
 
 import pytest
 from llama_index.core.storage.kvstore import SimpleKVStore
-from tiny_models import sentences
 
 from llama_index_ko_rerank.embed import KoreanEmbedding
 from llama_index_ko_rerank.errors import BlankQuery, InvalidText
+from tests.embed.tiny_models import sentences
 
 
 @pytest.fixture(scope="module")

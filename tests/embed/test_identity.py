@@ -7,10 +7,10 @@ import sys
 import pytest
 from llama_index.core import MockEmbedding
 from llama_index.core.embeddings import BaseEmbedding
-from tiny_models import save_sentence_model, save_static_model
 
 from llama_index_ko_rerank.embed import KoreanEmbedding, embedding_identity, identity_differences
 from llama_index_ko_rerank.errors import UnsuitableModel
+from tests.embed.tiny_models import save_sentence_model, save_static_model
 
 
 def identity_of(folder, **settings):

@@ -1,9 +1,9 @@
 """The market hall and a searcher of it."""
 
 import pytest
-from market_hall import TEXTS, WordOverlapRetriever, build_dataset
 
 from llama_index_ko_rerank.data.dataset import RetrievalDataset
+from tests.corpora.retrieval import TEXTS, WordOverlapRetriever, build_dataset
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from market_hall import BigramEmbedding, bigrams, build_dataset
 from scipy import stats
 
 from llama_index_ko_rerank.data.dataset import PairDataset, SentencePair
@@ -17,6 +16,7 @@ from llama_index_ko_rerank.evaluate import (
     pair_correlation,
     sts_correlation,
 )
+from tests.corpora.retrieval import BigramEmbedding, bigrams, build_dataset
 
 
 def labelled(labels):

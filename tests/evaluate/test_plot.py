@@ -1,10 +1,10 @@
 import sys
 
 import pytest
-from market_hall import BigramReranker
 
 from llama_index_ko_rerank.errors import InvalidSetting, MissingExtra
 from llama_index_ko_rerank.evaluate import SearchSystem, evaluate_retrieval, plot_comparison
+from tests.corpora.retrieval import BigramReranker
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 

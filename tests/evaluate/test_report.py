@@ -2,11 +2,11 @@ import json
 
 import numpy as np
 import pytest
-from market_hall import BigramEmbedding, BigramReranker
 
 from llama_index_ko_rerank.errors import InvalidSetting
 from llama_index_ko_rerank.evaluate import SearchSystem, bootstrap_interval, evaluate_retrieval
 from llama_index_ko_rerank.evaluate.report import EvaluationReport, SystemResult, installed_versions
+from tests.corpora.retrieval import BigramEmbedding, BigramReranker
 
 
 @pytest.fixture

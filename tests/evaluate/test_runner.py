@@ -3,10 +3,10 @@ import time
 import unicodedata
 
 import pytest
-from market_hall import TEXTS, BigramEmbedding, BigramReranker, WordOverlapRetriever, build_dataset, scored
 
 from llama_index_ko_rerank.errors import BlankQuery, EmptyCorpus, InvalidSetting, MalformedData
 from llama_index_ko_rerank.evaluate import METRICS, SearchSystem, evaluate_retrieval
+from tests.corpora.retrieval import TEXTS, BigramEmbedding, BigramReranker, WordOverlapRetriever, build_dataset, scored
 
 APPLE, BREAD, FISH, FLOWER = TEXTS.values()
 

@@ -10,7 +10,7 @@ from sentence_transformers import CrossEncoder
 from tokenizers import Tokenizer
 
 from llama_index_ko_rerank.embed import KoreanEmbedding
-from llama_index_ko_rerank.train.vocabulary import common_syllables
+from llama_index_ko_rerank.train.models.scratch import common_syllables
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
 

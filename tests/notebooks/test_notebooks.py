@@ -8,7 +8,8 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from notebook_runs import execute, offline
+
+from tests.notebooks.notebook_runs import execute, offline
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))

@@ -16,10 +16,10 @@ from pathlib import Path
 
 from llama_index.core.schema import NodeWithScore, TextNode
 
-from llama_index_ko_rerank.rerank.judging import Judgement
-from llama_index_ko_rerank.rerank.micro_batching import _Request
-from llama_index_ko_rerank.rerank.postprocessor import CrossEncoderNodePostprocessor
-from llama_index_ko_rerank.rerank.token_pairs import TokenPair
+from llama_index_ko_rerank.forward.batches import TokenPair
+from llama_index_ko_rerank.rerank.cross_encoder.batching import _Request
+from llama_index_ko_rerank.rerank.cross_encoder.postprocessor import CrossEncoderNodePostprocessor
+from llama_index_ko_rerank.rerank.cross_encoder.scoring import Judgement
 
 THREADS = 16
 CALLS_AT_ONCE = 200

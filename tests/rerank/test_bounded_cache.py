@@ -3,11 +3,11 @@ from concurrent.futures import ThreadPoolExecutor
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llama_index_ko_rerank.rerank.bounded_cache import BoundedCache, text_hash
+from llama_index_ko_rerank.rerank.lru_cache import LRUCache, text_hash
 
 
 def test_what_was_not_used_for_longest_makes_room():
-    cache = BoundedCache(3)
+    cache = LRUCache(3)
     for name in "abc":
         cache.put(name, name.upper())
     cache.get("a")
@@ -16,7 +16,7 @@ def test_what_was_not_used_for_longest_makes_room():
 
 
 def test_a_value_takes_the_place_of_an_older_one_of_its_key():
-    cache = BoundedCache(4, weight=len)
+    cache = LRUCache(4, weight=len)
     cache.put("a", "xxx")
     cache.put("a", "y")
     cache.put("b", "zzz")
@@ -24,14 +24,14 @@ def test_a_value_takes_the_place_of_an_older_one_of_its_key():
 
 
 def test_what_outweighs_the_bound_is_not_kept_and_drives_nothing_out():
-    cache = BoundedCache(4, weight=len)
+    cache = LRUCache(4, weight=len)
     cache.put("a", "xx")
     cache.put("b", "too long")
     assert cache.get_all("ab") == {"a": "xx"}
 
 
 def test_nothing_is_left_after_clearing():
-    cache = BoundedCache(4, weight=len)
+    cache = LRUCache(4, weight=len)
     cache.put("a", "xxxx")
     cache.clear()
     cache.put("b", "yyyy")
@@ -40,7 +40,7 @@ def test_nothing_is_left_after_clearing():
 
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.text("x", max_size=6))), st.integers(0, 12))
 def test_it_is_a_mapping_that_keeps_the_newest_that_fit(puts, capacity):
-    cache = BoundedCache(capacity, weight=len)
+    cache = LRUCache(capacity, weight=len)
     newest: dict[str, str] = {}
     for key, value in puts:
         cache.put(key, value)
@@ -53,7 +53,7 @@ def test_it_is_a_mapping_that_keeps_the_newest_that_fit(puts, capacity):
 
 
 def test_threads_leave_it_within_its_bound():
-    cache = BoundedCache(50, weight=len)
+    cache = LRUCache(50, weight=len)
 
     def fill(seed):
         for number in range(300):

@@ -3,11 +3,11 @@
 import pytest
 import torch
 from sentence_transformers import CrossEncoder
-from tiny_cross_encoders import KINDS, tiny_model
-from tiny_tokenizers import TEXTS, learn_tokenizer
 from transformers import DistilBertConfig, DistilBertForSequenceClassification
 
-from llama_index_ko_rerank.rerank.scorer import ScorerSettings, load_scorer
+from llama_index_ko_rerank.rerank.cross_encoder.scorer import ScorerSettings, load_scorer
+from tests.rerank.tiny_cross_encoders import KINDS, tiny_model
+from tests.rerank.tiny_tokenizers import TEXTS, learn_tokenizer
 
 QUESTIONS = ["연차는 누구에게 신청하나", " 회의실"]
 

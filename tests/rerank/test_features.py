@@ -3,21 +3,21 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from llama_index.core.schema import MetadataMode, NodeWithScore, TextNode
-from small_library import QUESTIONS, TEXTS, column, searcher
 
 from llama_index_ko_rerank.errors import InvalidSetting, InvalidText
-from llama_index_ko_rerank.ranked_node import LegHit, RankedNode
-from llama_index_ko_rerank.rerank.feature_sets import (
+from llama_index_ko_rerank.rerank.ltr.features import (
     CROSS_ENCODER,
     DENSE,
     FEATURE_SETS,
     LEXICAL,
+    LEXICAL_FEATURES,
     FeatureExtractor,
     dense_columns,
     feature_names,
 )
-from llama_index_ko_rerank.rerank.features import LEXICAL_FEATURES
 from llama_index_ko_rerank.retrieve.lexical_index import LexicalIndex
+from llama_index_ko_rerank.types import RankedNode, SourceHit
+from tests.corpora.ranking import QUESTIONS, TEXTS, column, searcher
 
 QUESTION = next(iter(QUESTIONS))
 
@@ -144,8 +144,8 @@ class TestSets:
             feature_names(sets)
 
     def test_a_dense_leg_gives_score_rank_and_presence(self):
-        found = RankedNode(node=TextNode(text="a"), legs={"e5": LegHit(rank=2, score=0.8)})
-        worse = RankedNode(node=TextNode(text="b"), legs={"e5": LegHit(rank=4, score=0.3)})
+        found = RankedNode(node=TextNode(text="a"), legs={"e5": SourceHit(rank=2, score=0.8)})
+        worse = RankedNode(node=TextNode(text="b"), legs={"e5": SourceHit(rank=4, score=0.3)})
         columns = dense_columns([worse, found, node("c")], "e5")
         assert columns["dense_found"].tolist() == [1, 1, 0]
         assert columns["dense_score"].tolist() == [0.3, 0.8, 0.3]
@@ -171,7 +171,7 @@ class TestSets:
         ]
 
     def test_sets_need_their_judge(self, index):
-        with pytest.raises(InvalidSetting, match="needs dense_leg"):
+        with pytest.raises(InvalidSetting, match="needs dense_retriever"):
             FeatureExtractor(index, feature_sets=[LEXICAL, DENSE])
         with pytest.raises(InvalidSetting, match="needs a scorer"):
             FeatureExtractor(index, feature_sets=[CROSS_ENCODER])

@@ -3,16 +3,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llama_index_ko_rerank.rerank.answer_type import AnswerType
-from llama_index_ko_rerank.rerank.overlap import (
+from llama_index_ko_rerank.rerank.ltr.answer_type import AnswerType
+from llama_index_ko_rerank.rerank.ltr.matching import (
+    Passages,
+    Question,
     best_by_passage,
     find_matches,
     pairs_found,
     sentence_presence,
     window_presence,
 )
-from llama_index_ko_rerank.rerank.passages import Passages
-from llama_index_ko_rerank.rerank.question import Question
 
 A, B, C, OTHER = 1, 2, 3, 9
 

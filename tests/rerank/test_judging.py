@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from llama_index_ko_rerank.errors import InvalidText, UnsuitableModel
-from llama_index_ko_rerank.rerank.judging import Judge, drive, drive_async
-from llama_index_ko_rerank.rerank.micro_batching import ForwardQueue
-from llama_index_ko_rerank.rerank.notices import Notices
-from llama_index_ko_rerank.rerank.passage_pairs import pair_maker
+from llama_index_ko_rerank.rerank.cross_encoder.batching import ForwardQueue
+from llama_index_ko_rerank.rerank.cross_encoder.scoring import Judge, drive, run_async
+from llama_index_ko_rerank.rerank.cross_encoder.tokenization import pair_encoder
+from llama_index_ko_rerank.rerank.events import Notices
 
 QUESTIONS = ["연차", "출장비 청구", "회의실 예약", "점심 식대", "노트북", "주차장", "총무팀", "방문객"]
 
@@ -47,10 +47,10 @@ def forward(tokenizer):
 @pytest.fixture
 def new_judge(tokenizer, forward):
     def make():
-        maker = pair_maker(
+        maker = pair_encoder(
             tokenizer,
             max_length=64,
-            long_passage="window",
+            overflow="window",
             notices=Notices(logging.getLogger("llama_index_ko_rerank.test")),
         )
         return Judge("모형", maker, label=0, exact=forward)
@@ -99,7 +99,7 @@ def test_the_event_loop_goes_on_while_the_model_works(judge, queue, forward, tex
     forward.gate.clear()
 
     async def ask_and_tick():
-        asked = [asyncio.create_task(drive_async(steps(judge, question, texts), queue)) for question in QUESTIONS]
+        asked = [asyncio.create_task(run_async(steps(judge, question, texts), queue)) for question in QUESTIONS]
         slowest = 0.0
         for _ in range(30):
             before = time.perf_counter()
@@ -120,10 +120,10 @@ def test_a_cancelled_question_is_not_computed_and_takes_nothing_from_the_others(
     forward.gate.clear()
 
     async def ask_and_cancel():
-        first = asyncio.create_task(drive_async(steps(judge, QUESTIONS[0], texts), queue))
+        first = asyncio.create_task(run_async(steps(judge, QUESTIONS[0], texts), queue))
         while not forward.begun.is_set():
             await asyncio.sleep(0.01)
-        rest = [asyncio.create_task(drive_async(steps(judge, question, texts), queue)) for question in QUESTIONS[1:]]
+        rest = [asyncio.create_task(run_async(steps(judge, question, texts), queue)) for question in QUESTIONS[1:]]
         await asyncio.sleep(0.3)
         for task in (first, *rest[::2]):
             task.cancel()
@@ -163,7 +163,7 @@ def test_a_text_that_no_tokenizer_can_read_is_refused_before_any_forward(judge, 
         with pytest.raises(InvalidText):
             drive(steps(judge, question, passages), queue)
         with pytest.raises(InvalidText):
-            asyncio.run(drive_async(steps(judge, question, passages), queue))
+            asyncio.run(run_async(steps(judge, question, passages), queue))
     assert forward.sizes == []
 
 

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llama_index_ko_rerank.errors import InvalidSetting
-from llama_index_ko_rerank.rerank.labels import label_logits, label_place
-from llama_index_ko_rerank.rerank.order import sigmoid
+from llama_index_ko_rerank.rerank.cross_encoder.loading import label_logits, label_place
+from llama_index_ko_rerank.rerank.nodes import sigmoid
 
 NAMES = {0: "무관", 1: "일부", 2: "정답"}
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small_library import examples, fitted, random_matrix
 
 from llama_index_ko_rerank.errors import ModelNotFound, UnsuitableModel
-from llama_index_ko_rerank.rerank import ltr
-from llama_index_ko_rerank.rerank.feature_sets import DENSE
-from llama_index_ko_rerank.rerank.ltr import LearningToRank, load_ranker
+from llama_index_ko_rerank.rerank.ltr import model as ltr
+from llama_index_ko_rerank.rerank.ltr.features import DENSE
+from llama_index_ko_rerank.rerank.ltr.model import LearningToRank, load_ranker
+from tests.corpora.ranking import examples, fitted, random_matrix
 
 
 @pytest.fixture

@@ -3,11 +3,11 @@ import logging
 import numpy as np
 import pytest
 import torch
-from small_library import column, examples, fitted, random_matrix, searcher
 
 from llama_index_ko_rerank.errors import EmptyCorpus, InvalidSetting
-from llama_index_ko_rerank.rerank.feature_sets import DENSE, FeatureExtractor
-from llama_index_ko_rerank.rerank.ltr_fit import RankingExample, fit_ranker
+from llama_index_ko_rerank.rerank.ltr.features import DENSE, FeatureExtractor
+from llama_index_ko_rerank.rerank.ltr.fit import RankingExample, fit_ranker
+from tests.corpora.ranking import column, examples, fitted, random_matrix, searcher
 
 QUICK = {"feature_sets": [DENSE], "hidden": 4, "restarts": 1, "epochs": 30}
 
@@ -122,7 +122,7 @@ class TestRefusals:
 
 
 def test_a_dense_leg_can_be_learnt_beside_the_words():
-    extractor = FeatureExtractor(searcher().lexical_index, feature_sets=["lexical", DENSE], dense_leg="bigrams")
+    extractor = FeatureExtractor(searcher().lexical_index, feature_sets=["lexical", DENSE], dense_retriever="bigrams")
     judged = examples(extractor)
     assert column(extractor, judged[0].matrix, "dense_found").any()
     ranker = fit_ranker(judged, feature_sets=["lexical", DENSE], hidden=4, restarts=1, epochs=2)

@@ -13,14 +13,14 @@ from llama_index.core.instrumentation import get_dispatcher
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle, TextNode
-from small_library import QUESTIONS, TEXTS, examples, fitted, searcher
 
 from llama_index_ko_rerank.errors import BlankQuery, InvalidSetting, InvalidText, ModelNotFound, UnsuitableModel
-from llama_index_ko_rerank.ranked_node import LegHit, legs_of
-from llama_index_ko_rerank.rerank.feature_sets import CROSS_ENCODER, DENSE, LEXICAL, FeatureExtractor
-from llama_index_ko_rerank.rerank.ltr_fit import fit_ranker
-from llama_index_ko_rerank.rerank.ltr_postprocessor import LearningToRankPostprocessor
+from llama_index_ko_rerank.rerank.ltr.features import CROSS_ENCODER, DENSE, LEXICAL, FeatureExtractor
+from llama_index_ko_rerank.rerank.ltr.fit import fit_ranker
+from llama_index_ko_rerank.rerank.ltr.postprocessor import LearningToRankPostprocessor
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
+from llama_index_ko_rerank.types import SourceHit, legs_of
+from tests.corpora.ranking import QUESTIONS, TEXTS, examples, fitted, searcher
 
 QUESTION = "솔빛도서관은 언제 문을 열었나요?"
 
@@ -59,13 +59,13 @@ def everything():
 
 @pytest.fixture
 def reranker(weights):
-    return LearningToRankPostprocessor.for_index(searcher().lexical_index, weights=weights, top_n=10)
+    return LearningToRankPostprocessor.from_index(searcher().lexical_index, weights=weights, top_n=10)
 
 
 @pytest.fixture
 def make(weights):
     def run(**settings):
-        return LearningToRankPostprocessor.for_index(
+        return LearningToRankPostprocessor.from_index(
             searcher().lexical_index, **{"weights": weights, "top_n": 10, **settings}
         )
 
@@ -168,7 +168,7 @@ class TestQuestions:
 
     def test_the_index_may_change_while_others_ask(self, weights, everything):
         retriever = KoreanBM25Retriever.from_nodes([found.node for found in everything], similarity_top_k=10)
-        reranker = LearningToRankPostprocessor.for_index(retriever.lexical_index, weights=weights, top_n=10)
+        reranker = LearningToRankPostprocessor.from_index(retriever.lexical_index, weights=weights, top_n=10)
         with ThreadPoolExecutor(4) as pool:
             asked = [
                 pool.submit(reranker.postprocess_nodes, everything, query_str=question)
@@ -191,15 +191,15 @@ class TestOtherJudges:
     def test_weights_fitted_without_an_embedding_score_the_same_where_one_is_there(self, reranker, found):
         wanted = scores_of(reranker.postprocess_nodes(found, query_str=QUESTION))
         for number, node in enumerate(found):
-            node.legs["dense"] = LegHit(rank=number + 1, score=0.1 * number)
+            node.legs["dense"] = SourceHit(rank=number + 1, score=0.1 * number)
         assert scores_of(reranker.postprocess_nodes(found, query_str=QUESTION)) == wanted
 
     def test_weights_fitted_with_a_leg_read_it_and_need_its_name(self, tmp_path, found):
-        weights = self._saved(tmp_path, [LEXICAL, DENSE], dense_leg="bigrams")
+        weights = self._saved(tmp_path, [LEXICAL, DENSE], dense_retriever="bigrams")
         index = searcher().lexical_index
-        with pytest.raises(InvalidSetting, match="needs dense_leg"):
-            LearningToRankPostprocessor.for_index(index, weights=weights)
-        reranker = LearningToRankPostprocessor.for_index(index, weights=weights, dense_leg="bigrams", top_n=10)
+        with pytest.raises(InvalidSetting, match="needs dense_retriever"):
+            LearningToRankPostprocessor.from_index(index, weights=weights)
+        reranker = LearningToRankPostprocessor.from_index(index, weights=weights, dense_retriever="bigrams", top_n=10)
         before = scores_of(reranker.postprocess_nodes(found, query_str=QUESTION))
         for node in found:
             node.legs.pop("bigrams")
@@ -209,8 +209,8 @@ class TestOtherJudges:
         weights = self._saved(tmp_path, [LEXICAL, CROSS_ENCODER], scorer=ByLength())
         index = searcher().lexical_index
         with pytest.raises(InvalidSetting, match="needs a scorer"):
-            LearningToRankPostprocessor.for_index(index, weights=weights)
-        reranker = LearningToRankPostprocessor.for_index(index, scorer=ByLength(), weights=weights, top_n=10)
+            LearningToRankPostprocessor.from_index(index, weights=weights)
+        reranker = LearningToRankPostprocessor.from_index(index, scorer=ByLength(), weights=weights, top_n=10)
         assert len(reranker.postprocess_nodes(found, query_str=QUESTION)) == len(found)
 
 
@@ -281,7 +281,7 @@ class TestEvents:
 
 class TestSettings:
     def test_the_defaults_are_the_documented_ones(self):
-        reranker = LearningToRankPostprocessor.for_index(searcher().lexical_index)
+        reranker = LearningToRankPostprocessor.from_index(searcher().lexical_index)
         assert (reranker.top_n, reranker.candidates, reranker.weights) == (5, 30, "default")
         assert not reranker.keep_retrieval_score
 
@@ -313,7 +313,7 @@ class TestSettings:
     def test_words_of_the_users_own_are_no_other_tokens(self, weights):
         nodes = [TextNode(id_="a", text=TEXTS["opening"])]
         retriever = KoreanBM25Retriever.from_nodes(nodes, user_words=[("솔빛도서관", "NNP")])
-        reranker = LearningToRankPostprocessor.for_index(retriever.lexical_index, weights=weights)
+        reranker = LearningToRankPostprocessor.from_index(retriever.lexical_index, weights=weights)
         assert len(reranker.postprocess_nodes(retriever.retrieve(QUESTION), query_str=QUESTION)) == 1
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from llama_index_ko_rerank.rerank.micro_batching import ForwardQueue
-from llama_index_ko_rerank.rerank.token_pairs import TokenPair
+from llama_index_ko_rerank.forward.batches import TokenPair
+from llama_index_ko_rerank.rerank.cross_encoder.batching import ForwardQueue
 
 
 class Sums:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from llama_index.core.schema import MetadataMode, NodeWithScore, TextNode
 
 from llama_index_ko_rerank.errors import InvalidText
-from llama_index_ko_rerank.rerank.node_text import original_span, readable_text, span_in_node
+from llama_index_ko_rerank.rerank.nodes import map_span_to_node, model_input_text, original_span
 from llama_index_ko_rerank.text.normalize import normalize
 
 AWKWARD = "연차ＡＢ\u3000ｶﾞ \t\n\u200b\u00ad\x0b\x1f\x85e\u0301\u1100\u1161\ufeffﾞ"
@@ -17,10 +17,10 @@ def found(text, **node):
 
 
 def test_a_text_is_read_in_its_normal_form_with_its_metadata():
-    assert readable_text(found("ＡＢ", metadata={"쪽": 3}), MetadataMode.EMBED) == "쪽: 3\n\nAB"
-    assert readable_text(found("ＡＢ", metadata={"쪽": 3}), MetadataMode.NONE) == "AB"
+    assert model_input_text(found("ＡＢ", metadata={"쪽": 3}), MetadataMode.EMBED) == "쪽: 3\n\nAB"
+    assert model_input_text(found("ＡＢ", metadata={"쪽": 3}), MetadataMode.NONE) == "AB"
     with pytest.raises(InvalidText, match="the text of node 'n1'"):
-        readable_text(found("신청\ud800"), MetadataMode.NONE)
+        model_input_text(found("신청\ud800"), MetadataMode.NONE)
 
 
 @given(st.text(AWKWARD, max_size=20))
@@ -54,23 +54,23 @@ class TestInNodes:
 
     def test_metadata_are_no_part_of_the_nodes_text(self):
         node = found(self.TEXT, metadata={"제목": "연차"})
-        read = readable_text(node, MetadataMode.EMBED)
+        read = model_input_text(node, MetadataMode.EMBED)
         start = read.index("사흘")
-        assert self.TEXT[slice(*span_in_node(node, MetadataMode.EMBED, (start, start + 5)))] == "사흘 전에"
+        assert self.TEXT[slice(*map_span_to_node(node, MetadataMode.EMBED, (start, start + 5)))] == "사흘 전에"
 
     def test_a_stretch_that_begins_in_the_metadata_begins_with_the_text(self):
         node = found(self.TEXT, metadata={"제목": "연차"})
-        end = readable_text(node, MetadataMode.EMBED).index("사흘")
-        start, stop = span_in_node(node, MetadataMode.EMBED, (0, end))
+        end = model_input_text(node, MetadataMode.EMBED).index("사흘")
+        start, stop = map_span_to_node(node, MetadataMode.EMBED, (0, end))
         assert self.TEXT[start:stop].strip() == "연차는"
 
     def test_metadata_alone_are_no_stretch_of_the_text(self):
         node = found("연차", metadata={"제목": "휴가 규정"})
-        assert span_in_node(node, MetadataMode.EMBED, (0, 4)) is None
+        assert map_span_to_node(node, MetadataMode.EMBED, (0, 4)) is None
 
     def test_a_template_that_hides_the_text_gives_none(self):
         node = found("연차", text_template="{metadata_str}", metadata={"제목": "휴가 규정"})
-        assert span_in_node(node, MetadataMode.EMBED, (0, 4)) is None
+        assert map_span_to_node(node, MetadataMode.EMBED, (0, 4)) is None
 
     def test_all_of_it_is_no_stretch(self):
-        assert span_in_node(found("연차"), MetadataMode.EMBED, None) is None
+        assert map_span_to_node(found("연차"), MetadataMode.EMBED, None) is None

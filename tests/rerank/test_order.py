@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from llama_index.core.schema import NodeWithScore, TextNode
 
-from llama_index_ko_rerank.ranked_node import LegHit, RankedNode
-from llama_index_ko_rerank.rerank.order import blended, reordered, sigmoid
+from llama_index_ko_rerank.rerank.nodes import blended, reordered, sigmoid
+from llama_index_ko_rerank.types import RankedNode, SourceHit
 
 scores_of_nodes = st.lists(st.sampled_from([-1.0, 0.0, 0.25, 0.5, 1.0]), max_size=8)
 
@@ -57,24 +57,24 @@ def test_new_objects_come_back_and_the_old_ones_keep_their_scores():
 def test_the_retrieval_rank_and_score_are_kept_where_asked_for():
     new = reordered(nodes_for([0, 0]), np.array([0.2, 0.4]), top_n=2, keep_retrieval_score=True)
     assert [found.legs for found in new] == [
-        {"retrieval": LegHit(rank=2, score=1.0)},
-        {"retrieval": LegHit(rank=1, score=0.0)},
+        {"retrieval": SourceHit(rank=2, score=1.0)},
+        {"retrieval": SourceHit(rank=1, score=0.0)},
     ]
 
 
 def test_a_missing_retrieval_score_is_kept_as_nought():
     nodes = [NodeWithScore(node=TextNode(text="a"))]
     (new,) = reordered(nodes, np.array([0.2]), top_n=1, keep_retrieval_score=True)
-    assert new.legs == {"retrieval": LegHit(rank=1, score=0.0)}
+    assert new.legs == {"retrieval": SourceHit(rank=1, score=0.0)}
 
 
 @pytest.mark.parametrize("keep", [False, True])
 def test_legs_of_the_first_stage_are_kept(keep):
-    legs = {"lexical": LegHit(rank=3, score=7.5)}
+    legs = {"lexical": SourceHit(rank=3, score=7.5)}
     nodes = [RankedNode(node=TextNode(text="a"), score=0.9, legs=legs)]
     (new,) = reordered(nodes, np.array([0.2]), top_n=1, keep_retrieval_score=keep)
     assert isinstance(new, RankedNode)
-    assert new.legs == legs | ({"retrieval": LegHit(rank=1, score=0.9)} if keep else {})
+    assert new.legs == legs | ({"retrieval": SourceHit(rank=1, score=0.9)} if keep else {})
     assert nodes[0].legs == legs
 
 
@@ -102,7 +102,7 @@ class TestWindows:
 
     def test_what_an_earlier_reranker_read_is_not_said_of_this_one(self):
         before = RankedNode(
-            node=TextNode(text="a"), score=0.9, legs={"lexical": LegHit(rank=1, score=2)}, window=(0, 5)
+            node=TextNode(text="a"), score=0.9, legs={"lexical": SourceHit(rank=1, score=2)}, window=(0, 5)
         )
         (new,) = reordered([before], np.array([0.2]), top_n=1)
         assert (new.window, new.legs) == (None, before.legs)

@@ -4,18 +4,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sentence_transformers import CrossEncoder
-from tiny_cross_encoders import KINDS, LONGEST, PAD, VOCABULARY, random_pairs, stock_logits, tiny_model
 from transformers import PreTrainedTokenizerFast
 
-from llama_index_ko_rerank.rerank.forward import TokenPair, has_fast_bfloat16, make_forward
-from llama_index_ko_rerank.rerank.packed_weights import read_weights
-from llama_index_ko_rerank.rerank.token_pairs import chunks
+from llama_index_ko_rerank.forward.batches import chunks
+from llama_index_ko_rerank.forward.forward import TokenPair, has_fast_bfloat16, make_backend
+from llama_index_ko_rerank.forward.weights import read_weights
+from tests.rerank.tiny_cross_encoders import KINDS, LONGEST, PAD, VOCABULARY, random_pairs, stock_logits, tiny_model
 
 LENGTHS = [5, 30, LONGEST, 12, 1, 12, 12, 7, 30, 2]
 
 
 def packed(model, **settings):
-    forward = make_forward(model, pad_token_id=PAD, **settings)
+    forward = make_backend(model, pad_token_id=PAD, **settings)
     assert forward.path == "packed"
     return forward
 
@@ -68,7 +68,7 @@ def test_neither_order_nor_company_nor_token_budget_changes_a_logit(data, model,
     pairs, expected = hundred
     places = data.draw(st.lists(st.integers(0, len(pairs) - 1), min_size=1, max_size=20))
     budget = data.draw(st.integers(1, 600))
-    logits = packed(model, token_budget=budget).logits([pairs[place] for place in places])
+    logits = packed(model, max_batch_tokens=budget).logits([pairs[place] for place in places])
     np.testing.assert_allclose(logits, expected[places], rtol=0, atol=1e-5)
 
 

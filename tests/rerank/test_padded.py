@@ -3,7 +3,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_cross_encoders import LONGEST, PAD, VOCABULARY, random_pairs, stock_logits, tiny_model
 from torch import nn
 from transformers import (
     BertForSequenceClassification,
@@ -13,13 +12,14 @@ from transformers import (
     ModernBertForSequenceClassification,
 )
 
-from llama_index_ko_rerank.rerank.forward import make_forward
+from llama_index_ko_rerank.forward.forward import make_backend
+from tests.rerank.tiny_cross_encoders import LONGEST, PAD, VOCABULARY, random_pairs, stock_logits, tiny_model
 
 LENGTHS = [5, 30, LONGEST, 12, 1, 12, 12, 7, 30, 2]
 
 
 def padded(model, **settings):
-    forward = make_forward(model, pad_token_id=PAD, **settings)
+    forward = make_backend(model, pad_token_id=PAD, **settings)
     assert forward.path == "padded"
     return forward
 
@@ -73,7 +73,7 @@ def model(request):
 @given(order=st.permutations(range(len(LENGTHS))), budget=st.integers(1, 300))
 def test_neither_order_nor_token_budget_changes_a_logit(model, order, budget):
     pairs = [random_pairs("xlm-roberta", LENGTHS)[place] for place in order]
-    logits = padded(model, token_budget=budget).logits(pairs)
+    logits = padded(model, max_batch_tokens=budget).logits(pairs)
     np.testing.assert_allclose(logits, one_by_one(model, pairs), rtol=0, atol=1e-5)
 
 
@@ -128,7 +128,7 @@ def bounded(model):
 def test_a_model_with_anything_added_is_asked_itself(change):
     model = tiny_model("bert")
     pairs = random_pairs("bert", LENGTHS)
-    plain = make_forward(model, pad_token_id=PAD).logits(pairs)
+    plain = make_backend(model, pad_token_id=PAD).logits(pairs)
     change(model)
     logits = padded(model).logits(pairs)
     np.testing.assert_allclose(logits, stock_logits(model, pairs), rtol=0, atol=1e-5)
@@ -148,7 +148,7 @@ def test_quantised_layers_are_asked_themselves():
     model = torch.ao.quantization.quantize_dynamic(tiny_model("bert"), {nn.Linear}, dtype=torch.qint8)
     pairs = random_pairs("bert", LENGTHS)
     # Dynamic quantisation looks at the largest number of a batch, so company changes a logit; one pair at a time.
-    np.testing.assert_allclose(padded(model, token_budget=1).logits(pairs), stock_logits(model, pairs), atol=1e-4)
+    np.testing.assert_allclose(padded(model, max_batch_tokens=1).logits(pairs), stock_logits(model, pairs), atol=1e-4)
 
 
 @pytest.mark.parametrize(

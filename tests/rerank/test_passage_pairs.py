@@ -6,14 +6,18 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tiny_tokenizers import TEXTS, learn_tokenizer
 from tokenizers import Tokenizer, processors
 from transformers import PreTrainedTokenizerFast
 
 from llama_index_ko_rerank.errors import InvalidSetting
-from llama_index_ko_rerank.rerank.notices import Notices
-from llama_index_ko_rerank.rerank.pair_template import derive_template
-from llama_index_ko_rerank.rerank.passage_pairs import TemplatePairs, WholePairs, pair_maker
+from llama_index_ko_rerank.rerank.cross_encoder.tokenization import (
+    TemplatePairEncoder,
+    TokenizerPairEncoder,
+    infer_pair_template,
+    pair_encoder,
+)
+from llama_index_ko_rerank.rerank.events import Notices
+from tests.rerank.tiny_tokenizers import TEXTS, learn_tokenizer
 
 MAX_LENGTH = 48
 WITH_SEGMENTS = ["input_ids", "token_type_ids", "attention_mask"]
@@ -55,7 +59,7 @@ def notices():
 
 @pytest.fixture
 def maker(tokenizer, notices):
-    return pair_maker(tokenizer, max_length=MAX_LENGTH, long_passage="window", notices=notices)
+    return pair_encoder(tokenizer, max_length=MAX_LENGTH, overflow="window", notices=notices)
 
 
 def rows(made):
@@ -69,7 +73,7 @@ def joined(tokenizer, question, passage):
 
 
 def test_every_family_has_a_template(maker):
-    assert isinstance(maker, TemplatePairs)
+    assert isinstance(maker, TemplatePairEncoder)
 
 
 def test_pairs_are_those_of_the_tokenizer(maker, tokenizer):
@@ -106,7 +110,7 @@ def test_windows_hold_the_whole_passage_and_know_their_characters(maker):
 
 def test_a_window_has_the_tokens_of_its_characters(tokenizers_by_family, notices):
     """Where words have no mark of the space before them, a window is as its text alone would be."""
-    maker = pair_maker(tokenizers_by_family["bert"], max_length=MAX_LENGTH, long_passage="window", notices=notices)
+    maker = pair_encoder(tokenizers_by_family["bert"], max_length=MAX_LENGTH, overflow="window", notices=notices)
     passage = " ".join(SENTENCES * 6)
     made = maker.pairs("연차", [passage])[0]
     alone = maker.pairs("연차", [passage[start:end] for start, end in made.spans])
@@ -115,7 +119,7 @@ def test_a_window_has_the_tokens_of_its_characters(tokenizers_by_family, notices
 
 
 def test_truncation_reads_the_beginning_only(tokenizer, notices, caplog):
-    maker = pair_maker(tokenizer, max_length=MAX_LENGTH, long_passage="truncate", notices=notices)
+    maker = pair_encoder(tokenizer, max_length=MAX_LENGTH, overflow="truncate", notices=notices)
     passage = " ".join(SENTENCES * 6)
     with caplog.at_level(logging.INFO):
         short, long = maker.pairs("연차", ["회의실", passage])
@@ -134,7 +138,7 @@ def test_a_passage_that_fits_is_one_pair_without_a_span(maker):
 
 def test_no_room_for_a_passage_is_refused(tokenizer, notices):
     with pytest.raises(InvalidSetting, match=r"max_length=8 leaves [01] tokens for a passage"):
-        pair_maker(tokenizer, max_length=8, long_passage="window", notices=notices)
+        pair_encoder(tokenizer, max_length=8, overflow="window", notices=notices)
 
 
 class TestWithoutATemplate:
@@ -152,13 +156,13 @@ class TestWithoutATemplate:
         )
 
     def test_the_tokenizer_joins_the_pairs_itself(self, backwards, notices):
-        assert derive_template(backwards) is None
-        maker = pair_maker(backwards, max_length=MAX_LENGTH, long_passage="window", notices=notices)
-        assert isinstance(maker, WholePairs)
+        assert infer_pair_template(backwards) is None
+        maker = pair_encoder(backwards, max_length=MAX_LENGTH, overflow="window", notices=notices)
+        assert isinstance(maker, TokenizerPairEncoder)
         assert rows(maker.pairs("연차는", TEXTS)) == [joined(backwards, "연차는", text) for text in TEXTS]
 
     def test_long_pairs_are_cut_to_halves_and_counted(self, backwards, notices, caplog):
-        maker = pair_maker(backwards, max_length=MAX_LENGTH, long_passage="window", notices=notices)
+        maker = pair_encoder(backwards, max_length=MAX_LENGTH, overflow="window", notices=notices)
         with caplog.at_level(logging.INFO):
             _, long = maker.pairs("연차 " * 50, ["회의실", "예약 " * 50])
         assert len(long.pairs[0]) == MAX_LENGTH

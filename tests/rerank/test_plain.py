@@ -7,9 +7,8 @@ from hypothesis import strategies as st
 from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 
 from llama_index_ko_rerank.errors import BlankQuery, InvalidSetting, InvalidText
-from llama_index_ko_rerank.rerank.plain import RerankedText, rerank_texts
-from llama_index_ko_rerank.rerank.postprocessor import CrossEncoderNodePostprocessor
-from llama_index_ko_rerank.rerank.scorer import ScorerSettings, load_scorer
+from llama_index_ko_rerank.rerank.cross_encoder.postprocessor import CrossEncoderNodePostprocessor
+from llama_index_ko_rerank.rerank.cross_encoder.scorer import RerankedText, ScorerSettings, load_scorer, rerank_texts
 
 PASSAGES = ["회의실은 하루 전에 예약한다", "연차는 사흘 전에 신청한다", "주차장은 방문객이 먼저 쓴다"]
 

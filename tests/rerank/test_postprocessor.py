@@ -19,8 +19,8 @@ from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle, Te
 from sentence_transformers import CrossEncoder
 
 from llama_index_ko_rerank.errors import BlankQuery, InvalidSetting, InvalidText
-from llama_index_ko_rerank.ranked_node import LegHit, RankedNode
-from llama_index_ko_rerank.rerank.postprocessor import CrossEncoderNodePostprocessor
+from llama_index_ko_rerank.rerank.cross_encoder.postprocessor import CrossEncoderNodePostprocessor
+from llama_index_ko_rerank.types import RankedNode, SourceHit
 
 QUESTION = "연차는 누구에게 신청하나"
 
@@ -75,7 +75,7 @@ class TestScores:
 
     def test_the_order_of_the_candidates_and_the_batch_change_nothing(self, rerank, found):
         wanted = scores_of(rerank())
-        assert scores_of(rerank(found[::-1], token_budget=40)) == pytest.approx(wanted, abs=1e-5)
+        assert scores_of(rerank(found[::-1], max_batch_tokens=40)) == pytest.approx(wanted, abs=1e-5)
 
     def test_equal_passages_keep_the_incoming_order(self, rerank, texts):
         nodes = handed(*[texts[0]] * 7, texts[1], *[texts[0]] * 4)
@@ -134,7 +134,7 @@ class TestScores:
 
     def test_the_message_of_a_cut_reaches_the_log(self, rerank, texts, caplog):
         with caplog.at_level(logging.WARNING):
-            rerank(handed(texts[0], texts[1] * 30), long_passage="truncate", max_length=63)
+            rerank(handed(texts[0], texts[1] * 30), overflow="truncate", max_length=63)
         assert "1 of 2 passages were cut to 63 tokens" in caplog.text
 
 
@@ -159,7 +159,7 @@ class TestNodes:
     def test_the_retrieval_score_is_kept_as_a_leg_where_asked_for(self, rerank, found):
         legs = {result.node.node_id: result.legs for result in rerank(keep_retrieval_score=True)}
         assert legs == {
-            old.node.node_id: {"retrieval": LegHit(rank=rank, score=old.score)} for rank, old in enumerate(found, 1)
+            old.node.node_id: {"retrieval": SourceHit(rank=rank, score=old.score)} for rank, old in enumerate(found, 1)
         }
 
     def test_it_is_not_kept_unless_asked_for(self, rerank):
@@ -167,7 +167,7 @@ class TestNodes:
 
     @pytest.mark.parametrize("keep", [False, True])
     def test_the_legs_of_a_hybrid_are_kept(self, rerank, found, keep):
-        legs = {"lexical": LegHit(rank=2, score=7.0), "dense": LegHit(rank=1, score=0.4)}
+        legs = {"lexical": SourceHit(rank=2, score=7.0), "dense": SourceHit(rank=1, score=0.4)}
         ranked = [RankedNode(node=old.node, score=old.score, legs=legs) for old in found]
         for result in rerank(ranked, keep_retrieval_score=keep):
             assert legs.items() <= result.legs.items()
@@ -239,7 +239,7 @@ class TestLongPassages:
         assert (result.node.get_content(MetadataMode.LLM), result.node.hash) == before
 
     def test_a_cut_passage_says_how_far_it_was_read(self, rerank, long_node):
-        (result,) = rerank([long_node], long_passage="truncate", metadata_mode=MetadataMode.NONE)
+        (result,) = rerank([long_node], overflow="truncate", metadata_mode=MetadataMode.NONE)
         start, end = result.window
         assert start == 0
         assert end < len(long_node.node.text) / 2
@@ -386,8 +386,8 @@ class TestSettings:
     def test_the_defaults_are_the_documented_ones(self, model):
         reranker = CrossEncoderNodePostprocessor(model)
         assert (reranker.top_n, reranker.activation, reranker.blend) == (5, "sigmoid", 0.0)
-        assert (reranker.dtype, reranker.long_passage, reranker.path) == ("float32", "window", "packed")
-        assert (reranker.token_budget, reranker.max_length, reranker.label) == (None, None, None)
+        assert (reranker.dtype, reranker.overflow, reranker.path) == ("float32", "window", "packed")
+        assert (reranker.max_batch_tokens, reranker.max_length, reranker.label) == (None, None, None)
         assert reranker.metadata_mode is MetadataMode.EMBED
         assert not reranker.trust_remote_code
         assert not reranker.local_files_only
@@ -405,10 +405,10 @@ class TestSettings:
             ({"top_n": 2.5}, "top_n must be a whole number of 1 or more"),
             ({"top_n": "3"}, "top_n must be a whole number of 1 or more"),
             ({"batch_size": 16}, "no setting 'batch_size'"),
-            ({"token_budget": 0}, "token_budget must be 1 or more, not 0"),
-            ({"token_budget": "many"}, "token_budget='many'"),
+            ({"max_batch_tokens": 0}, "max_batch_tokens must be 1 or more, not 0"),
+            ({"max_batch_tokens": "many"}, "max_batch_tokens='many'"),
             ({"dtype": "float16"}, "dtype='float16'"),
-            ({"long_passage": "drop"}, "long_passage='drop'"),
+            ({"overflow": "drop"}, "overflow='drop'"),
             ({"score_threshold": 1.5}, "score_threshold=1.5: .* less than or equal to 1"),
             ({"blend": -0.1}, "blend=-0.1: .* greater than or equal to 0"),
             ({"blend": 0.5, "activation": "identity"}, "blend mixes probabilities"),
@@ -436,9 +436,9 @@ class TestRoundTrips:
             model,
             top_n=4,
             max_length=48,
-            token_budget=100,
+            max_batch_tokens=100,
             dtype="bfloat16",
-            long_passage="truncate",
+            overflow="truncate",
             score_threshold=0.01,
             activation="identity",
             metadata_mode=MetadataMode.NONE,

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from sentence_transformers import CrossEncoder
 
 from llama_index_ko_rerank.errors import InvalidSetting, InvalidText
-from llama_index_ko_rerank.rerank.forward import has_fast_bfloat16
-from llama_index_ko_rerank.rerank.micro_batching import ForwardQueue
-from llama_index_ko_rerank.rerank.notices import Notices
-from llama_index_ko_rerank.rerank.passage_pairs import pair_maker
-from llama_index_ko_rerank.rerank.scorer import CrossEncoderScorer, ScorerSettings, load_scorer
+from llama_index_ko_rerank.forward.forward import has_fast_bfloat16
+from llama_index_ko_rerank.rerank.cross_encoder.batching import ForwardQueue
+from llama_index_ko_rerank.rerank.cross_encoder.scorer import CrossEncoderScorer, ScorerSettings, load_scorer
+from llama_index_ko_rerank.rerank.cross_encoder.tokenization import pair_encoder
+from llama_index_ko_rerank.rerank.events import Notices
 
 QUESTION = "연차는 누구에게 신청하나"
 shared_fixtures = settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -69,14 +69,14 @@ def test_the_passages_of_this_model_have_scores_that_differ(scorer, texts):
 
 @shared_fixtures
 @given(
-    token_budget=st.sampled_from([1, 40, 100, 1000]),
+    max_batch_tokens=st.sampled_from([1, 40, 100, 1000]),
     order=st.lists(st.integers(0, 10), min_size=1, max_size=14),
     remembered=st.sets(st.integers(0, 10)),
 )
 def test_neither_token_budget_nor_order_nor_memory_changes_a_score(
-    model, alone, passages, token_budget, order, remembered
+    model, alone, passages, max_batch_tokens, order, remembered
 ):
-    scorer = load_scorer(ScorerSettings(model, "cpu", token_budget=token_budget))
+    scorer = load_scorer(ScorerSettings(model, "cpu", max_batch_tokens=max_batch_tokens))
     scorer.forget()
     scorer.logits(QUESTION, [passages[place] for place in remembered])
     mixed = scorer.logits(QUESTION, [passages[place] for place in order])
@@ -86,10 +86,10 @@ def test_neither_token_budget_nor_order_nor_memory_changes_a_score(
 
 def spans_of(scorer, passage):
     """The characters of each window of a passage, as the model's own pairs have them."""
-    maker = pair_maker(
+    maker = pair_encoder(
         CrossEncoder(scorer.settings.model, device="cpu").tokenizer,
         max_length=scorer.max_length,
-        long_passage="window",
+        overflow="window",
         notices=Notices(logging.getLogger("llama_index_ko_rerank.test")),
     )
     return maker.pairs(QUESTION, [passage])[0].spans
@@ -120,7 +120,7 @@ def test_a_lone_surrogate_is_refused(scorer):
 class TestLongTexts:
     @pytest.fixture
     def cutting(self, model):
-        return CrossEncoderScorer(ScorerSettings(model, "cpu", long_passage="truncate"))
+        return CrossEncoderScorer(ScorerSettings(model, "cpu", overflow="truncate"))
 
     def test_a_long_passage_has_the_logit_of_its_best_window(self, scorer, texts):
         passage = ". ".join(texts * 3)
@@ -159,7 +159,7 @@ class TestLongTexts:
         assert int(message.split()[-1]) > 200
 
     def test_only_the_first_cut_of_a_model_is_a_warning(self, model, texts, caplog):
-        fresh = CrossEncoderScorer(ScorerSettings(model, "cpu", long_passage="truncate"))
+        fresh = CrossEncoderScorer(ScorerSettings(model, "cpu", overflow="truncate"))
         with caplog.at_level(logging.INFO):
             fresh.logits(QUESTION, [texts[1] * 20])
             fresh.logits(QUESTION, [texts[3] * 40])
@@ -209,7 +209,7 @@ class TestMaxLength:
         assert scorer.max_length == 64
 
     def test_a_shorter_one_cuts_more(self, model, texts, caplog):
-        short = load_scorer(ScorerSettings(model, max_length=16, long_passage="truncate"))
+        short = load_scorer(ScorerSettings(model, max_length=16, overflow="truncate"))
         with caplog.at_level(logging.WARNING):
             short.logits("연차", [texts[5], texts[0] * 9])
         assert "1 of 2 passages were cut to 16 tokens" in caplog.text
@@ -253,10 +253,10 @@ class TestDtypes:
         assert rough == pytest.approx(exact, abs=0.3)
         assert not np.array_equal(rough, exact)
 
-    @pytest.mark.parametrize("token_budget", [0, -5])
-    def test_a_token_budget_below_one_is_refused(self, model, token_budget):
-        with pytest.raises(InvalidSetting, match="token_budget must be 1 or more"):
-            load_scorer(ScorerSettings(model, "cpu", token_budget=token_budget))
+    @pytest.mark.parametrize("max_batch_tokens", [0, -5])
+    def test_a_token_budget_below_one_is_refused(self, model, max_batch_tokens):
+        with pytest.raises(InvalidSetting, match="max_batch_tokens must be 1 or more"):
+            load_scorer(ScorerSettings(model, "cpu", max_batch_tokens=max_batch_tokens))
 
 
 class TestScreening:

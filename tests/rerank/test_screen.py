@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llama_index_ko_rerank.rerank.order import blended, sigmoid
-from llama_index_ko_rerank.rerank.screen import Margin, first_places, in_reach
+from llama_index_ko_rerank.rerank.cross_encoder.scoring import Margin, needs_rescoring, top_k_indices
+from llama_index_ko_rerank.rerank.nodes import blended, sigmoid
 
 
 def identity(logits):
@@ -38,9 +38,9 @@ class TestReach:
     def test_only_what_could_rise_to_the_last_first_place_is_in_reach(self):
         quick = np.array([5.0, 4.0, 3.9, 3.7, 1.0])
         exact = np.array([5.1, 3.8, np.nan, np.nan, np.nan])
-        assert in_reach(quick, exact, width=0.1, top_n=2, final=identity).tolist() == [2, 3]
-        assert in_reach(quick, exact, width=0.05, top_n=2, final=identity).tolist() == [2]
-        assert in_reach(quick, exact, width=math.inf, top_n=2, final=identity).tolist() == [2, 3, 4]
+        assert needs_rescoring(quick, exact, width=0.1, top_n=2, final=identity).tolist() == [2, 3]
+        assert needs_rescoring(quick, exact, width=0.05, top_n=2, final=identity).tolist() == [2]
+        assert needs_rescoring(quick, exact, width=math.inf, top_n=2, final=identity).tolist() == [2, 3, 4]
 
     def test_with_a_blend_the_retrieval_score_counts(self):
         retrieval = np.array([1.0, 0.0, 1.0, 0.0])
@@ -50,7 +50,7 @@ class TestReach:
 
         exact = np.array([2.0, np.nan, np.nan, np.nan])
         # 0.5 + 0.44 is to be reached: the third comes near by its retrieval score, the second does not.
-        assert in_reach(np.array([2.0, 1.9, 1.8, -1.0]), exact, width=0.3, top_n=1, final=final).tolist() == [2]
+        assert needs_rescoring(np.array([2.0, 1.9, 1.8, -1.0]), exact, width=0.3, top_n=1, final=final).tolist() == [2]
 
     @given(
         st.lists(st.tuples(st.integers(-30, 30), st.integers(-10, 10), st.integers(0, 4)), min_size=1, max_size=15),
@@ -66,14 +66,14 @@ class TestReach:
 
         quick = exact + errors
         known = np.full(len(exact), np.nan)
-        places = first_places(final(quick), top_n)
+        places = top_k_indices(final(quick), top_n)
         while len(places):
             known[places] = exact[places]
-            places = in_reach(quick, known, width=1.0, top_n=top_n, final=final)
+            places = needs_rescoring(quick, known, width=1.0, top_n=top_n, final=final)
         found = np.where(np.isnan(known), -np.inf, final(known))
         wanted = final(exact)
-        assert first_places(found, top_n).tolist() == first_places(wanted, top_n).tolist()
+        assert top_k_indices(found, top_n).tolist() == top_k_indices(wanted, top_n).tolist()
 
 
 def test_equal_scores_keep_their_places():
-    assert first_places(np.array([1.0, 2.0, 1.0, 2.0]), 3).tolist() == [1, 3, 0]
+    assert top_k_indices(np.array([1.0, 2.0, 1.0, 2.0]), 3).tolist() == [1, 3, 0]

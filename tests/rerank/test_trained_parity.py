@@ -7,7 +7,7 @@ import torch
 from sentence_transformers import CrossEncoder
 
 from llama_index_ko_rerank.data import load_dataset
-from llama_index_ko_rerank.rerank.scorer import ScorerSettings, load_scorer
+from llama_index_ko_rerank.rerank.cross_encoder.scorer import ScorerSettings, load_scorer
 from llama_index_ko_rerank.train import train_cross_encoder
 
 pytestmark = pytest.mark.slow

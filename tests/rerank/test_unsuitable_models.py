@@ -17,7 +17,7 @@ from transformers import (
 )
 
 from llama_index_ko_rerank.errors import InvalidSetting, ModelNotFound, UnsuitableModel
-from llama_index_ko_rerank.rerank.scorer import ScorerSettings, load_scorer
+from llama_index_ko_rerank.rerank.cross_encoder.scorer import ScorerSettings, load_scorer
 
 
 def load(name, **settings):

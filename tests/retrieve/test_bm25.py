@@ -16,9 +16,9 @@ from llama_index_ko_rerank.errors import (
     InvalidSetting,
     InvalidText,
 )
-from llama_index_ko_rerank.ranked_node import RankedNode
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
-from llama_index_ko_rerank.retrieve.postings import BM25Settings
+from llama_index_ko_rerank.retrieve.inverted_index import BM25Settings
+from llama_index_ko_rerank.types import RankedNode
 
 
 def ids_of(results):

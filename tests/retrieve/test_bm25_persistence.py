@@ -16,7 +16,7 @@ from llama_index.core.vector_stores.types import MetadataFilter, MetadataFilters
 
 from llama_index_ko_rerank.errors import DamagedIndex, IndexNotFound, InvalidText, ModelMismatch
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
-from llama_index_ko_rerank.retrieve.snapshot import sign_manifest
+from llama_index_ko_rerank.retrieve.persistence import with_checksum
 
 QUESTIONS = ["연차 신청", "하루 전에", "바다거북"]
 
@@ -123,7 +123,7 @@ def test_a_full_disk_at_any_moment_leaves_the_old_state_or_the_new_one(folder, m
     assert [result.node.node_id for result in loaded.retrieve("청구")] == (
         ["trip"] if loaded.lexical_index.ids == old else []
     )
-    assert not list(folder.glob("*.partial-*"))
+    assert not list(folder.glob("*.partial"))
 
 
 @pytest.mark.parametrize("damage", ["truncate", "change", "remove"])
@@ -145,7 +145,7 @@ def test_a_manifest_that_does_not_know_its_nodes_is_told(folder, change):
     manifest = json.loads(path.read_text(encoding="utf-8"))
     del manifest["sha256"]
     manifest["extra"] = {**manifest["extra"], **change} if change else {}
-    path.write_bytes(sign_manifest(manifest))
+    path.write_bytes(with_checksum(manifest))
     with pytest.raises(DamagedIndex, match="rebuild the index"):
         KoreanBM25Retriever.load(folder)
 
@@ -161,7 +161,7 @@ def test_an_index_made_by_another_tokenizer_is_refused(folder, field):
     manifest = json.loads(path.read_text(encoding="utf-8"))
     del manifest["sha256"]
     manifest[field] = {"user_words": [["모두의책", "NNP"]], "identity": {"morphemes": "other"}}[field]
-    path.write_bytes(sign_manifest(manifest))
+    path.write_bytes(with_checksum(manifest))
     with pytest.raises(ModelMismatch):
         KoreanBM25Retriever.load(folder)
 

@@ -13,9 +13,9 @@ from llama_index.core.instrumentation.events.retrieval import RetrievalStartEven
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle, TextNode
 
 from llama_index_ko_rerank.errors import BlankQuery, InvalidSetting, InvalidText
-from llama_index_ko_rerank.ranked_node import LegHit
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
 from llama_index_ko_rerank.retrieve.hybrid import DEFAULT_WEIGHTS, HybridRetriever
+from llama_index_ko_rerank.types import SourceHit
 
 TEXTS = {"a": "사과는 가을에 익는다", "b": "배는 물이 많다", "c": "귤은 겨울에 난다", "d": "감은 말려 먹는다"}
 NODES = {identity: TextNode(text=text, id_=identity, metadata={"kind": "과일"}) for identity, text in TEXTS.items()}
@@ -103,10 +103,10 @@ def test_fuse_works_on_scores_alone_and_agrees(lexical, dense):
 def test_each_result_says_what_each_leg_thought_of_it(ask, lexical, dense):
     legs = {result.node.node_id: result.legs for result in ask(HybridRetriever({"lexical": lexical, "dense": dense}))}
     assert legs == {
-        "a": {"lexical": LegHit(rank=1, score=12.0), "dense": LegHit(rank=3, score=0.1)},
-        "b": {"lexical": LegHit(rank=2, score=9.0)},
-        "c": {"lexical": LegHit(rank=3, score=6.0), "dense": LegHit(rank=1, score=0.9)},
-        "d": {"dense": LegHit(rank=2, score=0.7)},
+        "a": {"lexical": SourceHit(rank=1, score=12.0), "dense": SourceHit(rank=3, score=0.1)},
+        "b": {"lexical": SourceHit(rank=2, score=9.0)},
+        "c": {"lexical": SourceHit(rank=3, score=6.0), "dense": SourceHit(rank=1, score=0.9)},
+        "d": {"dense": SourceHit(rank=2, score=0.7)},
     }
 
 
@@ -128,7 +128,7 @@ def test_the_legs_of_a_leg_are_kept_beside_its_own_hit(nodes):
     retriever = HybridRetriever({"words": KoreanBM25Retriever.from_nodes(nodes)})
     legs = retriever.retrieve("출장비 청구")[0].legs
     assert set(legs) == {"words", "morphemes", "bigrams"}
-    assert legs["words"] == LegHit(rank=1, score=1.0)
+    assert legs["words"] == SourceHit(rank=1, score=1.0)
 
 
 def test_a_hybrid_of_real_legs_finds_what_either_finds(make_nodes, rules):
@@ -200,13 +200,13 @@ def test_a_node_that_a_foreign_leg_returns_twice_counts_once_at_its_first_place(
         results = ask(HybridRetriever({"foreign": foreign, "dense": dense}, fusion=fusion), QueryBundle("과일"))
         legs = {result.node.node_id: result.legs.get("foreign") for result in results}
         assert sorted(legs) == ["a", "b", "c", "d"]
-        assert legs["b"] == LegHit(rank=1, score=8.0)
-        assert legs["a"] == LegHit(rank=2, score=4.0)
+        assert legs["b"] == SourceHit(rank=1, score=8.0)
+        assert legs["a"] == SourceHit(rank=2, score=4.0)
 
 
 def test_a_foreign_score_of_none_counts_as_nought(ask, lexical):
     results = ask(HybridRetriever({"foreign": Leg([("d", None)]), "lexical": lexical}, fusion="rrf"))
-    assert {result.node.node_id: result.legs for result in results}["d"] == {"foreign": LegHit(rank=1, score=0.0)}
+    assert {result.node.node_id: result.legs for result in results}["d"] == {"foreign": SourceHit(rank=1, score=0.0)}
 
 
 def test_legs_that_find_nothing_give_nothing(ask):

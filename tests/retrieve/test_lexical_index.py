@@ -222,7 +222,7 @@ def test_passages_that_are_not_in_the_index_are_scored_by_its_statistics(rules):
     texts = list(rules.values())
     index = built(texts)
     documents = {"morphemes": list(MorphemeTokenizer().tokens(texts)), "bigrams": list(BigramTokenizer().tokens(texts))}
-    unseen = index.scores_unseen("하루 전에 신청", documents)
+    unseen = index.scores_for_unindexed("하루 전에 신청", documents)
     for name, scores in index.view_scores("하루 전에 신청").items():
         assert unseen[name] == pytest.approx(scores, abs=1e-5)
 

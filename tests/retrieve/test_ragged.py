@@ -2,13 +2,13 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llama_index_ko_rerank.retrieve.ragged import RaggedRows
+from llama_index_ko_rerank.retrieve.inverted_index import RaggedArray
 
 values = st.lists(st.lists(st.integers(0, 200), max_size=5), max_size=8)
 
 
 def filled(rows):
-    ragged = RaggedRows(np.int32, np.uint8)
+    ragged = RaggedArray(np.int32, np.uint8)
     ragged.append([(np.array(row, np.int32), np.array(row, np.uint8)) for row in rows])
     return ragged
 
@@ -52,7 +52,7 @@ def test_columns_keep_their_types():
 
 
 def test_no_rows_at_all_is_a_fine_state():
-    ragged = RaggedRows(np.int32)
+    ragged = RaggedArray(np.int32)
     ragged.append([])
     ragged.keep(np.zeros(0, bool))
     assert len(ragged) == 0

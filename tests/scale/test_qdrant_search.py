@@ -4,14 +4,14 @@ import pytest
 from llama_index.core.schema import QueryBundle
 from llama_index.core.vector_stores.types import FilterOperator, MetadataFilter, MetadataFilters
 from qdrant_client import QdrantClient
-from qdrant_library import QUESTIONS, BigramEmbedding, ids_and_scores, notices
 
 from llama_index_ko_rerank.errors import BlankQuery, InvalidSetting
-from llama_index_ko_rerank.rerank.ltr_postprocessor import LearningToRankPostprocessor
+from llama_index_ko_rerank.rerank.ltr.postprocessor import LearningToRankPostprocessor
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
 from llama_index_ko_rerank.retrieve.hybrid import HybridRetriever
 from llama_index_ko_rerank.scale.qdrant import KoreanQdrantRetriever, QdrantStatistics, build_qdrant_index
 from llama_index_ko_rerank.store import build_index
+from tests.corpora.qdrant import QUESTIONS, BigramEmbedding, ids_and_scores, notices
 
 
 @pytest.fixture(scope="module")
@@ -96,8 +96,8 @@ def test_the_hybrid_retriever_and_the_ranker_stand_on_qdrant_unchanged(ours, ind
     hybrid = HybridRetriever.of(
         KoreanQdrantRetriever(index, similarity_top_k=40), index.as_retriever(similarity_top_k=40), similarity_top_k=40
     )
-    expected_ranker = LearningToRankPostprocessor.for_index(lexical.lexical_index, top_n=40, candidates=40)
-    ranker = LearningToRankPostprocessor.for_index(QdrantStatistics(index), top_n=40, candidates=40)
+    expected_ranker = LearningToRankPostprocessor.from_index(lexical.lexical_index, top_n=40, candidates=40)
+    ranker = LearningToRankPostprocessor.from_index(QdrantStatistics(index), top_n=40, candidates=40)
     for question in QUESTIONS[:3]:
         candidates, expected_candidates = hybrid.retrieve(question), expected_hybrid.retrieve(question)
         same(candidates, expected_candidates)

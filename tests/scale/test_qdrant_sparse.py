@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llama_index_ko_rerank.errors import InvalidSetting
-from llama_index_ko_rerank.retrieve.postings import BM25Settings, Postings
+from llama_index_ko_rerank.retrieve.inverted_index import BM25Settings, Postings
 from llama_index_ko_rerank.scale.qdrant.manifest import Manifest, read_manifest
 from llama_index_ko_rerank.scale.qdrant.sparse import (
     SparseEncoder,

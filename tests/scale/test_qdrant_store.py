@@ -6,7 +6,6 @@ import pytest
 from llama_index.core.schema import Document, TextNode
 from llama_index.core.vector_stores.types import FilterOperator, MetadataFilter, MetadataFilters
 from qdrant_client import QdrantClient, models
-from qdrant_library import BigramEmbedding, notices
 
 from llama_index_ko_rerank.errors import (
     DamagedIndex,
@@ -31,6 +30,7 @@ from llama_index_ko_rerank.scale.qdrant import (
     build_qdrant_index,
     open_qdrant_index,
 )
+from tests.corpora.qdrant import BigramEmbedding, notices
 
 
 @pytest.fixture

@@ -6,11 +6,12 @@ import os
 import signal
 
 import pytest
-from index_contents import check_equal, contents
 
-from llama_index_ko_rerank.answer.collection import open_collection
+from llama_index_ko_rerank.collection import open_collection
 from llama_index_ko_rerank.data import dataset_nodes, load_dataset
 from llama_index_ko_rerank.errors import DuplicateNodeId, IndexExists
+from llama_index_ko_rerank.ingest.plan import plan_sync
+from llama_index_ko_rerank.ingest.sync import create_empty_index, run_sync
 from llama_index_ko_rerank.scale import (
     ingest_files,
     ingest_passages,
@@ -19,8 +20,7 @@ from llama_index_ko_rerank.scale import (
 )
 from llama_index_ko_rerank.store import build_index
 from llama_index_ko_rerank.store.sharded_store import ShardedVectorStore
-from llama_index_ko_rerank.store.sync import run_sync, start_index
-from llama_index_ko_rerank.store.sync_plan import plan_sync
+from tests.scale.index_contents import check_equal, contents
 
 pytestmark = pytest.mark.slow
 
@@ -50,7 +50,7 @@ def _kill(word):
 
 
 def test_a_worker_and_a_writer_killed_in_the_middle_lose_and_repeat_nothing(cluster, docs, tmp_path, model):
-    start_index(tmp_path / "하나" / "index", embed_model=model)
+    create_empty_index(tmp_path / "하나" / "index", embed_model=model)
     run_sync(plan_sync(tmp_path / "하나" / "index", [docs], embed_model=model), embed_model=model)
     plan = plan_shards(tmp_path / "여럿", [docs], embed_model=model, shards=2)
     killed = []
@@ -75,7 +75,7 @@ def test_a_worker_and_a_writer_killed_in_the_middle_lose_and_repeat_nothing(clus
 
 
 def test_a_data_set_is_indexed_once_and_searched_as_one(cluster, tmp_path, model):
-    from llama_index_ko_rerank.answer.collection import CollectionSettings, write_settings
+    from llama_index_ko_rerank.collection import CollectionSettings, write_settings
 
     build_index(dataset_nodes(load_dataset("sample")), tmp_path / "하나" / "index", embed_model=model)
     folder = tmp_path / "여럿"

@@ -6,23 +6,22 @@ import sys
 
 import numpy as np
 import pytest
-from index_contents import check_equal, contents
 from llama_index.core.base.embeddings.base import BaseEmbedding
 
 from llama_index_ko_rerank.data.dataset import Passage, RetrievalDataset
 from llama_index_ko_rerank.data.nodes import dataset_nodes
 from llama_index_ko_rerank.errors import DatasetUnavailable, MalformedData, MissingExtra
-from llama_index_ko_rerank.scale.ray_encoding import FileEncoder, PassageEncoder, file_item
-from llama_index_ko_rerank.scale.ray_extra import import_ray
-from llama_index_ko_rerank.scale.ray_passages import open_passages
-from llama_index_ko_rerank.scale.ray_rows import read_rows
-from llama_index_ko_rerank.scale.ray_writing import ShardWriter
-from llama_index_ko_rerank.scale.shard_making import make_shards
-from llama_index_ko_rerank.scale.sharded_plan import plan_shards
+from llama_index_ko_rerank.extras import require_ray
+from llama_index_ko_rerank.ingest.plan import plan_sync
+from llama_index_ko_rerank.ingest.sync import create_empty_index, run_sync
+from llama_index_ko_rerank.scale.ray.encoding import FileEncoder, PassageEncoder, file_item
+from llama_index_ko_rerank.scale.ray.passages import open_passages
+from llama_index_ko_rerank.scale.ray.plan import make_shards, plan_shards
+from llama_index_ko_rerank.scale.ray.rows import read_rows
+from llama_index_ko_rerank.scale.ray.writing import ShardWriter
 from llama_index_ko_rerank.store import build_index
 from llama_index_ko_rerank.store.sharded_layout import Shards
-from llama_index_ko_rerank.store.sync import run_sync, start_index
-from llama_index_ko_rerank.store.sync_plan import plan_sync
+from tests.scale.index_contents import check_equal, contents
 
 
 class LetterEmbedding(BaseEmbedding):
@@ -62,7 +61,7 @@ def _batch(items):
 
 
 def test_files_become_the_nodes_and_vectors_of_one_process(docs, tmp_path, model):
-    start_index(tmp_path / "하나" / "index", embed_model=model)
+    create_empty_index(tmp_path / "하나" / "index", embed_model=model)
     one = plan_sync(tmp_path / "하나" / "index", [docs], embed_model=model)
     report = run_sync(one, embed_model=model)
 
@@ -127,7 +126,7 @@ def test_a_parquet_file_is_read_by_its_columns(tmp_path):
 def test_without_ray_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray.data", None)
     with pytest.raises(MissingExtra, match=r"llama-index-ko-rerank\[ray\]"):
-        import_ray()
+        require_ray()
 
 
 def _write(shards, encoded):

@@ -15,7 +15,7 @@ from llama_index_ko_rerank.errors import DuplicateNodeId, IndexExists, IndexNotF
 from llama_index_ko_rerank.scale.qdrant import build_qdrant_index, ingest_passages_into_qdrant, open_qdrant_index
 from llama_index_ko_rerank.scale.qdrant.connecting import connected
 from llama_index_ko_rerank.scale.qdrant.sparse import VIEWS
-from llama_index_ko_rerank.scale.ray_passages import PassageSource
+from llama_index_ko_rerank.scale.ray.passages import PassageSource
 
 pytestmark = pytest.mark.slow
 

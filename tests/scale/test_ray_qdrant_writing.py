@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from qdrant_client import QdrantClient
-from qdrant_library import BigramEmbedding
 
 from llama_index_ko_rerank.data.dataset import Passage, RetrievalDataset
 from llama_index_ko_rerank.data.nodes import dataset_nodes
@@ -18,7 +17,8 @@ from llama_index_ko_rerank.scale.qdrant.connecting import connect, connected
 from llama_index_ko_rerank.scale.qdrant.ray_encoding import HANDED, CountingPassageEncoder, measure
 from llama_index_ko_rerank.scale.qdrant.ray_writing import QdrantWriter
 from llama_index_ko_rerank.scale.qdrant.sparse import VIEWS, TokenCounts
-from llama_index_ko_rerank.scale.ray_passages import PassageSource
+from llama_index_ko_rerank.scale.ray.passages import PassageSource
+from tests.corpora.qdrant import BigramEmbedding
 
 PASSAGES = tuple(
     Passage(f"p{number}", f"{number}일 안에 휴가를 신청한다. 부서 {number % 7}", "규정") for number in range(300)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import httpx
 import pytest
 from llama_index.core.schema import TextNode
-from service_process import TEXTS, running_server
 
-from llama_index_ko_rerank.answer.collection import CollectionSettings, index_folder, write_settings
+from llama_index_ko_rerank.collection import CollectionSettings, index_folder, write_settings
 from llama_index_ko_rerank.serve.app import app_of
 from llama_index_ko_rerank.serve.models import load_models
 from llama_index_ko_rerank.serve.settings import ServerSettings
 from llama_index_ko_rerank.store import build_index
+from tests.serve.service_process import TEXTS, running_server
 
 
 @pytest.fixture(scope="session")
@@ -22,7 +22,7 @@ def models():
 @pytest.fixture(scope="session")
 def direct(models):
     """The probabilities as the scorer gives them when nobody else asks."""
-    from llama_index_ko_rerank.rerank.order import sigmoid
+    from llama_index_ko_rerank.rerank.nodes import sigmoid
 
     return lambda query, texts: sigmoid(models.scorer.logits(query, texts)).tolist()
 

@@ -7,7 +7,8 @@ import base64
 
 import numpy as np
 import pytest
-from service_process import TEXTS
+
+from tests.serve.service_process import TEXTS
 
 
 def embed(client, **body):

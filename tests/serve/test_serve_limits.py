@@ -8,10 +8,10 @@ import logging
 from dataclasses import replace
 
 import pytest
-from service_process import KEY, QUESTION, TEXTS
 
 from llama_index_ko_rerank.errors import IndexBusy, UnsuitableModel
 from llama_index_ko_rerank.serve.logs import JsonLines
+from tests.serve.service_process import KEY, QUESTION, TEXTS
 
 BODY = {"query": QUESTION, "texts": TEXTS}
 
@@ -182,8 +182,8 @@ def test_a_failure_is_500_in_few_words_and_the_log_has_its_place_but_no_text(cli
     assert failure["request_id"] == "broken"
     assert any("ajudge" in frame for frame in failure["at"])
     assert [json.loads(line)["status"] for line in lines if '"request"' in line] == [500]
-    with_words = [JsonLines(log_texts=True).format(record) for record in caplog.records]
-    assert any(TEXTS[0] in json.loads(line).get("words", "") for line in with_words)
+    extend_vocabulary = [JsonLines(log_texts=True).format(record) for record in caplog.records]
+    assert any(TEXTS[0] in json.loads(line).get("words", "") for line in extend_vocabulary)
 
 
 def test_a_collection_that_is_being_written_is_503(client_of, models):

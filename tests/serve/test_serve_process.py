@@ -11,7 +11,8 @@ import openai
 import pytest
 from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 from llama_index.postprocessor.tei_rerank import TextEmbeddingInference
-from service_process import HEADERS, KEY, QUESTION, TEXTS, lines_of
+
+from tests.serve.service_process import HEADERS, KEY, QUESTION, TEXTS, lines_of
 
 pytestmark = pytest.mark.slow  # a process with both models
 

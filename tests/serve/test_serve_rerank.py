@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from service_process import QUESTION, TEXTS
+
+from tests.serve.service_process import QUESTION, TEXTS
 
 APPROXIMATELY = {"abs": 1e-5}
 

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from service_process import HEADERS
+
+from tests.serve.service_process import HEADERS
 
 # A blank question is refused though the schema, which cannot say what is blank, allows it.
 _LEFT_OUT = "positive_data_acceptance"

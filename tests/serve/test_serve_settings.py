@@ -8,8 +8,10 @@ import sys
 
 import pytest
 
+from llama_index_ko_rerank import extras
 from llama_index_ko_rerank.errors import InvalidSetting, MissingExtra
-from llama_index_ko_rerank.serve import extra, failures, models, server
+from llama_index_ko_rerank.serve import errors as failures
+from llama_index_ko_rerank.serve import models, server
 from llama_index_ko_rerank.serve.settings import ServerSettings
 
 
@@ -68,7 +70,7 @@ assert not loaded, loaded
 def test_a_library_that_is_not_installed_is_named_with_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     with pytest.raises(MissingExtra, match=r"uvicorn: pip install 'llama-index-ko-rerank\[serve\]'"):
-        extra.check_extra()
+        extras.require_serve()
 
 
 @pytest.mark.parametrize("module", [failures, models])

@@ -1,21 +1,10 @@
 """A content-sensitive embedding, nodes made from text, and a store in a fresh folder."""
 
 import pytest
-from bigram_embedding import BigramEmbedding
 from llama_index.core.schema import NodeRelationship, RelatedNodeInfo, TextNode
 from llama_index.core.vector_stores.types import VectorStoreQuery
 
 from llama_index_ko_rerank.store import DurableFaissVectorStore
-
-
-@pytest.fixture
-def embed_model():
-    return BigramEmbedding()
-
-
-@pytest.fixture
-def make_embedding():
-    return BigramEmbedding
 
 
 @pytest.fixture

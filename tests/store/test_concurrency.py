@@ -11,8 +11,8 @@ from llama_index.core.vector_stores.types import MetadataFilter, MetadataFilters
 
 from llama_index_ko_rerank.errors import IndexBusy
 from llama_index_ko_rerank.store import DurableFaissVectorStore
-from llama_index_ko_rerank.store.index_settings import IndexSettings
-from llama_index_ko_rerank.store.node_table import NodeTable
+from llama_index_ko_rerank.store.settings import IndexSettings
+from llama_index_ko_rerank.store.sqlite.table import NodeTable
 
 PARTS = 3
 WRITER = textwrap.dedent(

@@ -23,8 +23,9 @@ from llama_index_ko_rerank.errors import (
     InvalidVector,
     ModelMismatch,
 )
-from llama_index_ko_rerank.store import build_index, make_splitter, open_index
-from llama_index_ko_rerank.store.index_settings import IndexSettings
+from llama_index_ko_rerank.store import build_index, open_index
+from llama_index_ko_rerank.store.settings import IndexSettings
+from llama_index_ko_rerank.text.splitter import make_splitter
 
 TEXTS = {
     "강": "한강은 서울을 지나 서해로 흐르는 강입니다.",

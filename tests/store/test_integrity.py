@@ -6,8 +6,8 @@ import pytest
 
 from llama_index_ko_rerank.errors import DamagedIndex, IndexNotFound, IndexReadOnly
 from llama_index_ko_rerank.store import DurableFaissVectorStore
-from llama_index_ko_rerank.store.index_settings import IndexSettings
 from llama_index_ko_rerank.store.integrity import check_integrity, repair
+from llama_index_ko_rerank.store.settings import IndexSettings
 
 
 @pytest.fixture
@@ -75,11 +75,11 @@ def test_a_snapshot_that_is_not_current_is_written_anew_by_repair(built, damage,
 
 def test_repair_deletes_what_interrupted_writes_have_left(built):
     (built / "vectors.1.faiss").write_bytes(b"old")
-    (built / "vectors.3.faiss.part").write_bytes(b"half")
+    (built / "vectors.3.faiss.x1y2.partial").write_bytes(b"half")
     (built / "나의 메모.txt").write_text("남는다", encoding="utf-8")
     done = repair(built)
     assert "deleted vectors.1.faiss, which nothing refers to" in done
-    assert "deleted vectors.3.faiss.part, which nothing refers to" in done
+    assert "deleted vectors.3.faiss.x1y2.partial, which nothing refers to" in done
     assert {file.name for file in built.iterdir()} == {"nodes.sqlite3", "vectors.2.faiss", "나의 메모.txt"}
 
 
@@ -127,7 +127,7 @@ def test_many_problems_are_counted(built):
 
 
 def test_an_index_that_cannot_be_written_is_checked_and_not_repaired(built, monkeypatch):
-    monkeypatch.setattr("llama_index_ko_rerank.store.node_table.is_writable", lambda folder: False)
+    monkeypatch.setattr("llama_index_ko_rerank.store.sqlite.table.is_writable", lambda folder: False)
     assert check_integrity(built).problems == ()
     with pytest.raises(IndexReadOnly, match="not repaired"):
         repair(built)

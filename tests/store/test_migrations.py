@@ -9,8 +9,8 @@ import pytest
 from llama_index_ko_rerank.errors import DamagedIndex, DiskFull, IndexReadOnly
 from llama_index_ko_rerank.store import DurableFaissVectorStore
 from llama_index_ko_rerank.store.integrity import check_integrity, repair
-from llama_index_ko_rerank.store.migrations import migrate
-from llama_index_ko_rerank.store.node_rows import to_rows
+from llama_index_ko_rerank.store.sqlite.rows import to_rows
+from llama_index_ko_rerank.store.sqlite.table import migrate
 
 VERSION_1 = (
     """CREATE TABLE nodes (
@@ -131,7 +131,7 @@ def test_a_row_that_was_damaged_before_is_damaged_after(version_1):
 
 
 def test_an_old_index_in_a_folder_that_cannot_be_written_says_what_to_do(version_1, monkeypatch):
-    monkeypatch.setattr("llama_index_ko_rerank.store.node_table.is_writable", lambda folder: False)
+    monkeypatch.setattr("llama_index_ko_rerank.store.sqlite.table.is_writable", lambda folder: False)
     before = (version_1 / "nodes.sqlite3").read_bytes()
     with pytest.raises(IndexReadOnly, match=r"earlier release.*open it once"):
         DurableFaissVectorStore(version_1)

@@ -17,7 +17,7 @@ from llama_index.core.schema import (
 )
 
 from llama_index_ko_rerank.errors import DamagedIndex, DuplicateNodeId, InvalidNode, InvalidText
-from llama_index_ko_rerank.store.node_rows import NodeRow, to_node, to_rows
+from llama_index_ko_rerank.store.sqlite.rows import NodeRow, to_node, to_rows
 
 NODES = {
     "text": TextNode(

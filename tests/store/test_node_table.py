@@ -15,9 +15,9 @@ from llama_index_ko_rerank.errors import (
     IndexTooNew,
     StoreError,
 )
-from llama_index_ko_rerank.store.node_rows import to_rows
-from llama_index_ko_rerank.store.node_table import NodeTable
-from llama_index_ko_rerank.store.schema import SCHEMA_VERSION
+from llama_index_ko_rerank.store.sqlite.rows import to_rows
+from llama_index_ko_rerank.store.sqlite.schema import SCHEMA_VERSION
+from llama_index_ko_rerank.store.sqlite.table import NodeTable
 
 EAST = np.array([[1.0, 0.0]], dtype=np.float32)
 
@@ -263,7 +263,7 @@ def test_an_index_whose_build_did_not_end_is_not_found_until_it_is_built(folder)
             NodeTable(folder, mode=mode)
     table = NodeTable(folder, mode="rebuild")
     with table.transaction() as writer:
-        writer.start_over(embedding_identity={"name": "m"}, settings={"chunk_tokens": 64})
+        writer.reset(embedding_identity={"name": "m"}, settings={"chunk_tokens": 64})
     table.close()
     table = NodeTable(folder)
     assert manifest(table).embedding_identity == {"name": "m"}

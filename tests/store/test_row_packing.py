@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from llama_index.core.schema import NodeRelationship, RelatedNodeInfo, TextNode
 
-from llama_index_ko_rerank.store.node_rows import to_columns, to_rows
-from llama_index_ko_rerank.store.row_packing import pack, unpack
+from llama_index_ko_rerank.store.sqlite.rows import pack, to_columns, to_rows, unpack
 
 JSON = st.dictionaries(st.text(), st.text() | st.integers() | st.none(), max_size=3).map(json.dumps)
 

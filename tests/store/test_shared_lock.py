@@ -1,10 +1,10 @@
 import threading
 
-from llama_index_ko_rerank.store.shared_lock import SharedLock
+from llama_index_ko_rerank.store.faiss.cached_index import ReadWriteLock
 
 
 def test_many_share_at_one_time():
-    lock = SharedLock()
+    lock = ReadWriteLock()
     all_in = threading.Barrier(3, timeout=10)
 
     def share():
@@ -22,7 +22,7 @@ def test_many_share_at_one_time():
 
 
 def test_who_has_it_alone_sees_no_other_change():
-    lock = SharedLock()
+    lock = ReadWriteLock()
     counter = [0]
     seen = []
 
@@ -45,7 +45,7 @@ def test_who_has_it_alone_sees_no_other_change():
 
 
 def test_who_waits_to_have_it_alone_goes_before_later_sharers():
-    lock = SharedLock()
+    lock = ReadWriteLock()
     order = []
     inside, waiting = threading.Event(), threading.Event()
 
@@ -73,7 +73,7 @@ def test_who_waits_to_have_it_alone_goes_before_later_sharers():
 
 
 def test_an_error_inside_releases_the_lock():
-    lock = SharedLock()
+    lock = ReadWriteLock()
     for hold in (lock.shared, lock.alone):
         try:
             with hold():

@@ -9,9 +9,11 @@ import textwrap
 import pytest
 
 from llama_index_ko_rerank.errors import DamagedIndex, StoreError
-from llama_index_ko_rerank.store import DurableFaissVectorStore, index_settings, live_index
-from llama_index_ko_rerank.store.index_settings import IndexSettings
-from llama_index_ko_rerank.store.snapshots import write_snapshot
+from llama_index_ko_rerank.store import DurableFaissVectorStore
+from llama_index_ko_rerank.store import settings as index_settings
+from llama_index_ko_rerank.store.faiss import cached_index as live_index
+from llama_index_ko_rerank.store.faiss.snapshots import write_snapshot
+from llama_index_ko_rerank.store.settings import IndexSettings
 
 NODES = 40
 
@@ -179,7 +181,7 @@ def test_a_store_that_only_read_writes_no_snapshot(built, search):
 
 
 def test_what_an_interrupted_write_has_left_is_cleaned_up(built, make_node):
-    (built / "vectors.2.faiss.part").write_bytes(b"half")
+    (built / "vectors.2.faiss.x1y2.partial").write_bytes(b"half")
     with DurableFaissVectorStore(built) as store:
         store.add([make_node("new", (1.0, 0.0))])
     assert snapshots(built) == ["vectors.2.faiss"]

@@ -5,11 +5,11 @@ import sqlite3
 import sys
 from contextlib import closing
 
-import crash_campaigns
-import crash_kills
-import other_process
 import pytest
 
+import tests.store.crash.campaigns as crash_campaigns
+import tests.store.crash.kills as crash_kills
+import tests.store.other_process as other_process
 from llama_index_ko_rerank.store import DurableFaissVectorStore
 
 SEED = 5

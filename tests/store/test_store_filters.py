@@ -18,7 +18,7 @@ from llama_index.core.vector_stores.types import (
 from llama_index_ko_rerank.errors import InvalidFilter, InvalidSetting, UnsupportedQuery
 from llama_index_ko_rerank.store import DurableFaissVectorStore
 from llama_index_ko_rerank.store.filters import matches
-from llama_index_ko_rerank.store.index_settings import IndexSettings
+from llama_index_ko_rerank.store.settings import IndexSettings
 
 KINDS = ["flat", "hnsw", "ivf"]
 

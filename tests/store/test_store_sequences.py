@@ -6,9 +6,6 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from crash_campaigns import KINDS
-from crash_damage import DAMAGES
-from crash_model import search_problem
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
@@ -16,6 +13,9 @@ from llama_index.core.schema import NodeRelationship, RelatedNodeInfo, TextNode
 from llama_index.core.vector_stores.types import FilterCondition, FilterOperator, MetadataFilter, MetadataFilters
 
 from llama_index_ko_rerank.store import DurableFaissVectorStore
+from tests.store.crash.campaigns import KINDS
+from tests.store.crash.damage import DAMAGES
+from tests.store.crash.model import search_problem
 
 # Few ids, documents and directions, so that upserts, shared documents and equal similarities are common.
 IDS = st.integers(0, 7).map(lambda number: f"n{number}")

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llama_index_ko_rerank.errors import DimensionMismatch, InvalidVector
-from llama_index_ko_rerank.store.unit_vectors import unit_vectors
+from llama_index_ko_rerank.store.faiss.normalize import unit_vectors
 
 
 def test_three_four_becomes_point_six_point_eight():

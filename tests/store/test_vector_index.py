@@ -5,12 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llama_index_ko_rerank.errors import DamagedIndex, InvalidSetting
-from llama_index_ko_rerank.store import index_settings
-from llama_index_ko_rerank.store.faiss_kinds import training_size
-from llama_index_ko_rerank.store.index_bytes import from_bytes, to_bytes
-from llama_index_ko_rerank.store.index_settings import IndexSettings
-from llama_index_ko_rerank.store.unit_vectors import unit_vectors
-from llama_index_ko_rerank.store.vector_index import VectorIndex
+from llama_index_ko_rerank.store import settings as index_settings
+from llama_index_ko_rerank.store.faiss.index import VectorIndex, training_size
+from llama_index_ko_rerank.store.faiss.normalize import unit_vectors
+from llama_index_ko_rerank.store.faiss.serialization import from_bytes, to_bytes
+from llama_index_ko_rerank.store.settings import IndexSettings
 
 KINDS = ["flat", "hnsw", "ivf", "ivfpq"]
 
@@ -158,17 +157,17 @@ def test_save_then_load_is_identity(kind):
 def test_a_graph_of_which_a_fifth_is_removed_is_worn():
     asked = Searched(clustered(4, 100), kind="hnsw")
     asked.index.remove(np.arange(1, 21))
-    assert not asked.index.is_worn()
+    assert not asked.index.needs_rebuild()
     asked.index.remove(np.array([21]))
-    assert asked.index.is_worn()
+    assert asked.index.needs_rebuild()
 
 
 def test_lists_that_hold_more_than_twice_what_they_were_made_for_are_worn():
     asked = Searched(clustered(4, 50), kind="ivf")
     asked.add(np.arange(51, 101), unit_vectors(clustered(5, 50), [""] * 50))
-    assert not asked.index.is_worn()
+    assert not asked.index.needs_rebuild()
     asked.add(np.array([101]), unit_vectors(clustered(6, 1), [""]))
-    assert asked.index.is_worn()
+    assert asked.index.needs_rebuild()
 
 
 def test_the_automatic_kind_is_flat_up_to_a_number_of_numbers_and_lists_above():

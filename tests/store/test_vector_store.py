@@ -27,7 +27,7 @@ from llama_index_ko_rerank.errors import (
     UnsupportedQuery,
 )
 from llama_index_ko_rerank.store import DurableFaissVectorStore
-from llama_index_ko_rerank.store.index_settings import IndexSettings
+from llama_index_ko_rerank.store.settings import IndexSettings
 
 
 def test_what_was_added_is_found_by_cosine(store, make_node, search):

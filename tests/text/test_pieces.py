@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llama_index_ko_rerank.text.pieces import LONGEST_PIECE, bounded_pieces
+from llama_index_ko_rerank.text.kiwi import LONGEST_PIECE, split_long_text
 from llama_index_ko_rerank.text.sentences import split_sentences
 from llama_index_ko_rerank.text.tokenizers import MorphemeTokenizer
 
@@ -12,15 +12,15 @@ SENTENCE = "연차는 사흘 전에 팀장에게 신청한다."
 @settings(deadline=None)
 @given(st.text(alphabet="가나.!? \n\t", max_size=120), st.integers(1, 40))
 def test_pieces_are_bounded_and_joined_are_the_text(text, most):
-    pieces = bounded_pieces(text, most)
+    pieces = split_long_text(text, most)
     assert "".join(pieces) == text
     assert all(len(piece) <= most for piece in pieces)
     assert all(pieces) or not text
 
 
 def test_a_short_text_is_one_piece():
-    assert bounded_pieces("비가 온다.\n눈도 온다.") == ["비가 온다.\n눈도 온다."]
-    assert bounded_pieces("") == [""]
+    assert split_long_text("비가 온다.\n눈도 온다.") == ["비가 온다.\n눈도 온다."]
+    assert split_long_text("") == [""]
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_a_short_text_is_one_piece():
     ],
 )
 def test_a_line_end_is_the_best_cut_then_a_sentence_then_a_space(text, pieces):
-    assert bounded_pieces(text, 10) == pieces
+    assert split_long_text(text, 10) == pieces
 
 
 def test_a_long_paragraph_has_the_sentences_that_it_would_have_in_parts():

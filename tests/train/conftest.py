@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from notice_board import notice_board, sentence_pairs
 from transformers import BertConfig, BertModel, MistralConfig, MistralModel, PreTrainedTokenizerFast
 
 from llama_index_ko_rerank.data.dataset import PairDataset, RetrievalDataset
-from llama_index_ko_rerank.train.rows import read_rows
-from llama_index_ko_rerank.train.vocabulary import learn_vocabulary
+from llama_index_ko_rerank.train.data.rows import read_rows
+from llama_index_ko_rerank.train.models.scratch import learn_vocabulary
+from tests.corpora.training import notice_board, sentence_pairs
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -1,13 +1,13 @@
 """What goes into one batch, seen through the trainer's own data loader."""
 
 import pytest
-from notice_board import notice_board
 from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 from sentence_transformers.base.sampler import BatchSamplers
 
-from llama_index_ko_rerank.train.batches import ApartBatches, ShuffledBatches
-from llama_index_ko_rerank.train.rows import read_rows
-from llama_index_ko_rerank.train.scratch import static_model
+from llama_index_ko_rerank.train.data.rows import read_rows
+from llama_index_ko_rerank.train.data.samplers import NoFalseNegativesBatchSampler, SeededBatchSampler
+from llama_index_ko_rerank.train.models.scratch import static_model
+from tests.corpora.training import notice_board
 
 datasets = pytest.importorskip("datasets")
 
@@ -38,7 +38,7 @@ def test_one_context_never_sits_twice_in_a_batch(tmp_path):
 def test_every_row_is_in_one_batch_of_an_epoch(tmp_path):
     columns = {"question": [f"{n}" for n in range(29)], "context": [f"글 {n}" for n in range(29)]}
 
-    batches = _batches(columns, ShuffledBatches, tmp_path)
+    batches = _batches(columns, SeededBatchSampler, tmp_path)
 
     assert sorted(len(batch["question"]) for batch in batches) == [5, 8, 8, 8]
     assert sorted(int(text) for batch in batches for text in batch["question"]) == list(range(29))
@@ -47,17 +47,17 @@ def test_every_row_is_in_one_batch_of_an_epoch(tmp_path):
 def test_seed_and_epoch_alone_decide_the_order(tmp_path):
     columns = {"question": [f"{n}" for n in range(29)], "context": [f"글 {n}" for n in range(29)]}
 
-    third = _batches(columns, ShuffledBatches, tmp_path, epoch=3)
+    third = _batches(columns, SeededBatchSampler, tmp_path, epoch=3)
 
-    assert _batches(columns, ShuffledBatches, tmp_path, epoch=3) == third
-    assert _batches(columns, ShuffledBatches, tmp_path, epoch=2) != third
-    assert _batches(columns, ShuffledBatches, tmp_path, epoch=3, seed=6) != third
+    assert _batches(columns, SeededBatchSampler, tmp_path, epoch=3) == third
+    assert _batches(columns, SeededBatchSampler, tmp_path, epoch=2) != third
+    assert _batches(columns, SeededBatchSampler, tmp_path, epoch=3, seed=6) != third
 
 
 def test_rows_of_like_length_share_a_batch_in_no_order_of_length(tmp_path):
     columns = {"question": ["물" * (1 + n * 37 % 64) for n in range(64)], "context": ["글"] * 64}
 
-    batches = _batches(columns, ShuffledBatches, tmp_path)
+    batches = _batches(columns, SeededBatchSampler, tmp_path)
 
     longest = [max(map(len, batch["question"])) for batch in batches]
     assert all(max(map(len, batch["question"])) - min(map(len, batch["question"])) == 7 for batch in batches)
@@ -76,23 +76,23 @@ def _apart_columns(contexts=20):
 
 
 def test_no_context_stands_beside_a_row_that_has_it_as_a_negative(tmp_path):
-    for batch in _batches(_apart_columns(), ApartBatches, tmp_path, batch_size=6):
+    for batch in _batches(_apart_columns(), NoFalseNegativesBatchSampler, tmp_path, batch_size=6):
         assert len(set(batch["context"])) == len(batch["context"])
         assert not set(batch["context"]) & {*batch["negative_1"], *batch["negative_2"]}
 
 
 def test_rows_that_can_be_kept_apart_all_find_a_batch(tmp_path):
-    batches = _batches(_apart_columns(), ApartBatches, tmp_path, batch_size=4)
+    batches = _batches(_apart_columns(), NoFalseNegativesBatchSampler, tmp_path, batch_size=4)
 
     assert len(batches) == 10
     assert sum(len(batch["question"]) for batch in batches) >= 36  # of 40; the last batches are hard to fill
 
 
 def test_apart_batches_are_decided_by_seed_and_epoch_and_are_as_many_as_promised(tmp_path):
-    first = _batches(_apart_columns(), ApartBatches, tmp_path, epoch=1)
+    first = _batches(_apart_columns(), NoFalseNegativesBatchSampler, tmp_path, epoch=1)
 
-    assert _batches(_apart_columns(), ApartBatches, tmp_path, epoch=1) == first
-    assert _batches(_apart_columns(), ApartBatches, tmp_path, epoch=2) != first
+    assert _batches(_apart_columns(), NoFalseNegativesBatchSampler, tmp_path, epoch=1) == first
+    assert _batches(_apart_columns(), NoFalseNegativesBatchSampler, tmp_path, epoch=2) != first
     assert len(first) == 5
     assert all(batch["question"] for batch in first)
 
@@ -100,6 +100,6 @@ def test_apart_batches_are_decided_by_seed_and_epoch_and_are_as_many_as_promised
 def test_a_context_that_all_rows_share_leaves_one_row_to_a_batch(tmp_path):
     columns = {"question": [f"{n}" for n in range(9)], "context": ["글"] * 9}
 
-    batches = _batches(columns, ApartBatches, tmp_path, batch_size=4)
+    batches = _batches(columns, NoFalseNegativesBatchSampler, tmp_path, batch_size=4)
 
     assert [len(batch["question"]) for batch in batches] == [1, 1, 1]

@@ -3,7 +3,6 @@ import unicodedata
 import numpy as np
 import pytest
 import torch
-from notice_board import PLACES, notice_board
 from safetensors.numpy import load_file
 from sentence_transformers import SentenceTransformer
 
@@ -11,7 +10,8 @@ from llama_index_ko_rerank.data.dataset import PairDataset, SentencePair
 from llama_index_ko_rerank.embed import KoreanEmbedding
 from llama_index_ko_rerank.errors import InvalidSetting, ModelNotFound, SplitLeak, UnsuitableModel
 from llama_index_ko_rerank.train import train_bi_encoder
-from llama_index_ko_rerank.train.bases import bi_encoder_base
+from llama_index_ko_rerank.train.models.loading import bi_encoder_base
+from tests.corpora.training import PLACES, notice_board
 
 DISHES = (
     "비빔밥", "칼국수", "떡볶이", "김밥", "냉면", "불고기", "잡채", "만두",

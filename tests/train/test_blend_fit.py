@@ -10,8 +10,8 @@ from llama_index.core.schema import NodeWithScore, TextNode
 from llama_index_ko_rerank.data import load_dataset
 from llama_index_ko_rerank.data.nodes import dataset_nodes
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
-from llama_index_ko_rerank.train.blend_fit import BlendExample, best_share, blend_example, held_out_values
-from llama_index_ko_rerank.train.search_fit import fit_search
+from llama_index_ko_rerank.train.tuning.blend import BlendExample, best_share, blend_example, held_out_values
+from llama_index_ko_rerank.train.tuning.search import tune_search
 
 
 class Oracle(BaseNodePostprocessor):
@@ -67,7 +67,7 @@ def test_a_cross_encoder_is_kept_only_where_it_certainly_helps(sure, is_kept):
     dataset = load_dataset("sample", "validation")
     lexical = KoreanBM25Retriever.from_nodes(dataset_nodes(dataset), similarity_top_k=30)
     oracle = Oracle(answers={question.text: list(question.passage_ids) for question in dataset.questions}, sure=sure)
-    fitted = fit_search(lexical, dataset, reranker=oracle, folds=2)
+    fitted = tune_search(lexical, dataset, reranker=oracle, folds=2)
     assert (fitted.ranker == "cross-encoder") == is_kept
     assert (fitted.gains["cross-encoder"].low > 0) == is_kept
     assert 0 <= fitted.blend < 1

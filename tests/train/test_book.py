@@ -4,15 +4,15 @@ import json
 
 import numpy as np
 import pytest
-from notice_board import PLACES, notice_board
 
 from llama_index_ko_rerank.data.dataset import Passage, Question, RetrievalDataset
 from llama_index_ko_rerank.errors import DatasetUnavailable, InvalidSetting, UnknownDataset
 from llama_index_ko_rerank.evaluate import Correlation, Interval, evaluate_retrieval
-from llama_index_ko_rerank.train.book.book_data import drawn_rows, load_book_data
-from llama_index_ko_rerank.train.book.book_models import BookSettings, open_folder
-from llama_index_ko_rerank.train.book.book_report import BookReport
-from llama_index_ko_rerank.train.book.published import BASE, FINE_TUNED, RERANKED, SEARCH, SPEARMAN
+from llama_index_ko_rerank.train.reproduce.data import drawn_rows, load_book_data
+from llama_index_ko_rerank.train.reproduce.models import BookSettings, open_folder
+from llama_index_ko_rerank.train.reproduce.published import BASE, FINE_TUNED, RERANKED, SEARCH, SPEARMAN
+from llama_index_ko_rerank.train.reproduce.report import BookReport
+from tests.corpora.training import PLACES, notice_board
 
 BOOK = BookSettings(
     mrc="klue-mrc",

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
-from notice_board import PLACES, notice_board
 from safetensors.numpy import load_file
 from sentence_transformers import CrossEncoder
 
 from llama_index_ko_rerank.errors import EmptyCorpus, InvalidSetting, MalformedData, UnsuitableModel
-from llama_index_ko_rerank.rerank.scorer import ScorerSettings, load_scorer
+from llama_index_ko_rerank.rerank.cross_encoder.scorer import ScorerSettings, load_scorer
 from llama_index_ko_rerank.train import train_cross_encoder
+from tests.corpora.training import PLACES, notice_board
 
 QUICK = {"max_steps": 2, "batch_size": 16, "show_progress": False, "device": "cpu"}
 

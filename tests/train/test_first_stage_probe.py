@@ -1,14 +1,12 @@
 import numpy as np
 import pytest
-from notice_board import notice_board
 from sentence_transformers import CrossEncoder
 from torch.nn import Identity
 
 from llama_index_ko_rerank.data.dataset import TrainingPair
-from llama_index_ko_rerank.train.class_probe import macro_f1
-from llama_index_ko_rerank.train.first_stage_probe import FirstStageProbe
-from llama_index_ko_rerank.train.probes import ProbeSettings
-from llama_index_ko_rerank.train.rows import QuestionRows, read_rows
+from llama_index_ko_rerank.train.data.rows import QuestionRows, read_rows
+from llama_index_ko_rerank.train.trainer.evaluators import FirstStageProbe, ProbeSettings, macro_f1
+from tests.corpora.training import notice_board
 
 ROWS = QuestionRows(
     "hand",

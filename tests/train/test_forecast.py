@@ -1,11 +1,17 @@
 import pytest
-from notice_board import PLACES, notice_board
 
 from llama_index_ko_rerank.cli.train import ModelKind, train
 from llama_index_ko_rerank.errors import EmptyCorpus, InvalidSetting
-from llama_index_ko_rerank.train import RECIPES, TrainingRequest, adjust_recipe, forecast_training, train_cross_encoder
+from llama_index_ko_rerank.train import (
+    RECIPES,
+    TrainingRequest,
+    estimate_training,
+    override_recipe,
+    train_cross_encoder,
+)
+from tests.corpora.training import PLACES, notice_board
 
-STRONG = adjust_recipe(RECIPES["cross-encoder"]["strong"], negatives=3)
+STRONG = override_recipe(RECIPES["cross-encoder"]["strong"], negatives=3)
 
 
 def _request(tmp_path, **settings):
@@ -14,7 +20,7 @@ def _request(tmp_path, **settings):
 
 def test_a_forecast_says_rows_steps_time_and_memory_and_writes_nothing(notices, bare_bert, tmp_path):
     settings = {"base": str(bare_bert), "recipe": STRONG, "epochs": 2, "batch_size": 16}
-    found = forecast_training("cross-encoder", notices, _request(tmp_path, **settings))
+    found = estimate_training("cross-encoder", notices, _request(tmp_path, **settings))
 
     assert not (tmp_path / "model").exists()
     assert (found.training_rows, found.validation_rows) == (28, 4)
@@ -33,7 +39,7 @@ def test_a_forecast_says_rows_steps_time_and_memory_and_writes_nothing(notices, 
 def test_the_steps_are_those_that_the_run_then_takes(notices, bare_bert, tmp_path):
     recipe = RECIPES["cross-encoder"]["book-rerank"]
     settings = {"base": str(bare_bert), "recipe": recipe, "batch_size": 8}
-    found = forecast_training("cross-encoder", notices, _request(tmp_path, **settings))
+    found = estimate_training("cross-encoder", notices, _request(tmp_path, **settings))
     result = train_cross_encoder(notices, tmp_path / "model", show_progress=False, device="cpu", **settings)
 
     assert sum(stage.steps for stage in found.stages) == result.steps
@@ -42,11 +48,11 @@ def test_the_steps_are_those_that_the_run_then_takes(notices, bare_bert, tmp_pat
 
 def test_a_forecast_refuses_what_the_run_would_refuse(tmp_path):
     with pytest.raises(EmptyCorpus, match="needs at least 10"):
-        forecast_training("bi-encoder", notice_board(PLACES[:6]), _request(tmp_path))
+        estimate_training("bi-encoder", notice_board(PLACES[:6]), _request(tmp_path))
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "thesis.docx").write_text("…", encoding="utf-8")
     with pytest.raises(InvalidSetting, match="holds other files"):
-        forecast_training("bi-encoder", notice_board(), _request(tmp_path))
+        estimate_training("bi-encoder", notice_board(), _request(tmp_path))
 
 
 def test_the_command_prints_the_plan_and_leaves_the_folder_alone(tmp_path, capsys):

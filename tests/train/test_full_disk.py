@@ -9,13 +9,13 @@ import pytest
 from safetensors import SafetensorError
 
 from llama_index_ko_rerank.errors import DiskFull
-from llama_index_ko_rerank.train.disk_room import full_disk_is_said
+from llama_index_ko_rerank.train.trainer.checkpoints import raise_disk_full
 
 CODE = """
 import resource, signal, sys, torch
 torch.set_num_threads(1)
 sys.path.insert(0, {tests!r})
-from notice_board import notice_board
+from tests.corpora.training import notice_board
 from llama_index_ko_rerank.errors import DiskFull
 from llama_index_ko_rerank.train import train_bi_encoder
 
@@ -58,12 +58,12 @@ def test_a_full_disk_is_said_and_the_run_can_be_resumed(kilobytes, bare_bert, tm
     ],
 )
 def test_whatever_a_library_raises_for_want_of_room_is_one_error(error, tmp_path):
-    with pytest.raises(DiskFull, match="make room") as said, full_disk_is_said(tmp_path, "make room"):
+    with pytest.raises(DiskFull, match="make room") as said, raise_disk_full(tmp_path, "make room"):
         raise error
     assert said.value.__cause__ is error
 
 
 @pytest.mark.parametrize("error", [OSError(errno.EACCES, "Permission denied"), RuntimeError("shapes do not match")])
 def test_any_other_error_is_left_alone(error, tmp_path):
-    with pytest.raises(type(error), match=str(error)[-10:]), full_disk_is_said(tmp_path, "make room"):
+    with pytest.raises(type(error), match=str(error)[-10:]), raise_disk_full(tmp_path, "make room"):
         raise error

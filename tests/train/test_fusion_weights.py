@@ -8,7 +8,7 @@ from llama_index.core.schema import NodeWithScore, TextNode
 
 from llama_index_ko_rerank.data import Passage, Question, RetrievalDataset
 from llama_index_ko_rerank.errors import EmptyCorpus, InvalidSetting
-from llama_index_ko_rerank.train.fusion_weights import fit_weights
+from llama_index_ko_rerank.train.tuning.fusion import fit_weights
 
 PASSAGES = tuple(Passage(f"p{number}", f"passage {number}") for number in range(40))
 DATASET = RetrievalDataset(

@@ -3,12 +3,12 @@ import unicodedata
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from notice_board import notice_board, sentence_pairs
 
 from llama_index_ko_rerank.data.dataset import Passage, Question, RetrievalDataset, TrainingPair
 from llama_index_ko_rerank.errors import EmptyCorpus, InvalidSetting, SplitLeak
-from llama_index_ko_rerank.train.holdout import split_rows
-from llama_index_ko_rerank.train.rows import QuestionRows, read_rows
+from llama_index_ko_rerank.train.data.rows import QuestionRows, read_rows
+from llama_index_ko_rerank.train.data.splits import split_rows
+from tests.corpora.training import notice_board, sentence_pairs
 
 
 def _rows(*pairs):

@@ -1,25 +1,25 @@
 """A language model as an embedding model, on a random Mistral of two layers."""
 
-import importlib.util
 import json
+import sys
 
 import numpy as np
 import pytest
 import torch
-from notice_board import PLACES, notice_board
 from safetensors.numpy import load_file
 from sentence_transformers import SentenceTransformer
 
 from llama_index_ko_rerank.embed import KoreanEmbedding
 from llama_index_ko_rerank.errors import InvalidSetting, MissingExtra, UnsuitableModel
-from llama_index_ko_rerank.train import RECIPES, adjust_recipe, train_bi_encoder
-from llama_index_ko_rerank.train.bases import bi_encoder_base
-from llama_index_ko_rerank.train.bi_encoder_lessons import ranking_loss
-from llama_index_ko_rerank.train.lora import merge_adapters, prepare_decoder
+from llama_index_ko_rerank.train import RECIPES, override_recipe, train_bi_encoder
+from llama_index_ko_rerank.train.bi_encoder import ranking_loss
+from llama_index_ko_rerank.train.models.loading import bi_encoder_base
+from llama_index_ko_rerank.train.models.lora import merge_adapters, prepare_decoder
+from tests.corpora.training import PLACES, notice_board
 
 pytest.importorskip("peft")
 
-RECIPE = adjust_recipe(RECIPES["bi-encoder"]["e5-mistral"], negatives=2, instruction="질문: ", lora_rank=4)
+RECIPE = override_recipe(RECIPES["bi-encoder"]["e5-mistral"], negatives=2, instruction="질문: ", lora_rank=4)
 TEXTS = ["시장", "도서관은 아침 6시에 열고 월요일에는 쉰다.", "온천 입장료"]
 QUICK = {
     "epochs": 2,
@@ -125,7 +125,7 @@ def test_a_merged_model_needs_no_backbone_and_has_the_vectors_of_its_adapters(no
     short = {**QUICK, "max_steps": 2}
     apart = train_bi_encoder(notices, tmp_path / "a", base=str(tiny_mistral), recipe=RECIPE, **short)
     merged = train_bi_encoder(
-        notices, tmp_path / "b", base=str(tiny_mistral), recipe=adjust_recipe(RECIPE, merge_adapter=True), **short
+        notices, tmp_path / "b", base=str(tiny_mistral), recipe=override_recipe(RECIPE, merge_adapter=True), **short
     )
 
     assert not (merged.path / "adapter_config.json").exists()
@@ -162,8 +162,7 @@ def test_another_pooling_than_the_last_token_is_refused(notices, tiny_mistral, t
 
 
 def test_without_peft_the_extra_is_named_before_any_work(notices, tiny_mistral, tmp_path, monkeypatch):
-    found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "peft" else found(name, *rest))
+    monkeypatch.setitem(sys.modules, "peft", None)
 
     with pytest.raises(MissingExtra, match=r"llama-index-ko-rerank\[train\]"):
         train_bi_encoder(notices, tmp_path / "model", base=str(tiny_mistral), recipe=RECIPE, **QUICK)

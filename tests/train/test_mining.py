@@ -1,16 +1,15 @@
 import numpy as np
 import pytest
-from notice_board import PLACES, notice_board
 from sentence_transformers import CrossEncoder
 from torch.nn import Identity
 
 from llama_index_ko_rerank.data.dataset import TrainingPair
 from llama_index_ko_rerank.errors import EmptyCorpus, InvalidSetting
-from llama_index_ko_rerank.train.mining import lexical_ranking, mine_hard_negatives
-from llama_index_ko_rerank.train.negatives import NONE
-from llama_index_ko_rerank.train.recipe import MiningSettings
-from llama_index_ko_rerank.train.rows import QuestionRows, read_rows
-from llama_index_ko_rerank.train.scratch import static_model
+from llama_index_ko_rerank.train.data.hard_negatives import NONE, lexical_ranking, mine_hard_negatives
+from llama_index_ko_rerank.train.data.rows import QuestionRows, read_rows
+from llama_index_ko_rerank.train.models.scratch import static_model
+from llama_index_ko_rerank.train.recipes.recipe import MiningSettings
+from tests.corpora.training import PLACES, notice_board
 
 LONG = "한들마을 회관은 해마다 봄에 마을 잔치를 열고 떡과 술을 나누며 풍물을 친다"
 ROWS = QuestionRows(
@@ -57,7 +56,7 @@ def test_answers_of_the_question_and_their_near_copies_are_no_negatives():
     for texts in mined.texts[:2]:
         assert set(texts) == {"마을 회관 지붕을 고친다", "마을 잔치에 쓸 떡을 빚는다"}
     assert mined.texts[2][0] == "극장 입장료는 오천 원이다"
-    assert mined.near_copies == 1
+    assert mined.find_near_duplicates == 1
     assert mined.sources == ("BM25",)
 
 
@@ -72,7 +71,7 @@ def test_the_judge_drops_what_answers_too_and_says_how_many():
     mined = mine_hard_negatives(ROWS, MiningSettings(negatives=2), seed=0, judge=judge)
 
     assert "극장 입장료는 오천 원이다" not in mined.texts[2]
-    assert mined.judged_false >= 1
+    assert mined.filtered_by_cross_encoder >= 1
     assert "candidates dropped by the judge" in mined.summary
 
 

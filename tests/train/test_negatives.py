@@ -10,7 +10,7 @@ from sentence_transformers.util import mine_hard_negatives as library_miner
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from llama_index_ko_rerank.errors import EmptyCorpus
-from llama_index_ko_rerank.train.negatives import NONE, cosines_at, mine_negatives, nearest_passages
+from llama_index_ko_rerank.train.data.hard_negatives import NONE, cosines_at, mine_negatives, nearest_passages
 
 datasets = pytest.importorskip("datasets")
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from llama_index_ko_rerank.errors import InvalidSetting
-from llama_index_ko_rerank.train.output import CHECKPOINTS, OutputFolder, newest_checkpoint
+from llama_index_ko_rerank.train.trainer.checkpoints import CHECKPOINTS, OutputFolder, newest_checkpoint
 
 RUN = {"recipe": "book-mrc", "seed": 1}
 

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from notice_board import notice_board, sentence_pairs
 from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.sentence_transformer.evaluation import (
     EmbeddingSimilarityEvaluator,
@@ -11,9 +10,16 @@ from sentence_transformers.sentence_transformer.evaluation import (
 )
 
 from llama_index_ko_rerank.data.dataset import SentencePair, TrainingPair
-from llama_index_ko_rerank.train.probes import CosineProbe, LogitProbe, ProbeSettings, RerankProbe, SearchProbe
-from llama_index_ko_rerank.train.rows import QuestionRows, SentenceRows, read_rows
-from llama_index_ko_rerank.train.scratch import static_model
+from llama_index_ko_rerank.train.data.rows import QuestionRows, SentenceRows, read_rows
+from llama_index_ko_rerank.train.models.scratch import static_model
+from llama_index_ko_rerank.train.trainer.evaluators import (
+    CosineProbe,
+    LogitProbe,
+    ProbeSettings,
+    RerankProbe,
+    SearchProbe,
+)
+from tests.corpora.training import notice_board, sentence_pairs
 
 ROWS = QuestionRows(
     "hand",

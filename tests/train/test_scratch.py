@@ -1,19 +1,19 @@
 import numpy as np
 import pytest
 import torch
-from notice_board import notice_board
 from sentence_transformers import CrossEncoder, SentenceTransformer
 
 from llama_index_ko_rerank.errors import UnsuitableModel
-from llama_index_ko_rerank.train.probes import RerankProbe
-from llama_index_ko_rerank.train.rows import read_rows
-from llama_index_ko_rerank.train.scratch import (
+from llama_index_ko_rerank.train.data.rows import read_rows
+from llama_index_ko_rerank.train.models.scratch import (
     StaticSettings,
+    apply_idf_weights,
     small_cross_encoder,
     static_model,
-    untrained_twin,
-    weigh_by_rarity,
+    untrained_baseline,
 )
+from llama_index_ko_rerank.train.trainer.evaluators import RerankProbe
+from tests.corpora.training import notice_board
 
 ROWS = read_rows(notice_board())
 TEXTS = ROWS.texts
@@ -44,7 +44,7 @@ def test_a_token_in_every_text_loses_its_weight_and_a_rare_one_gains():
     before = model[0].embedding.weight.detach().norm(dim=1)
     texts = ["물 불", "물 흙", "물 금"]
 
-    weigh_by_rarity(model, texts)
+    apply_idf_weights(model, texts)
 
     factor = model[0].embedding.weight.detach().norm(dim=1) / before
     water, fire = (model.tokenizer.token_to_id(token) for token in ("물", "불"))
@@ -63,15 +63,15 @@ def test_a_static_model_is_the_same_once_saved_and_loaded(tmp_path):
 def test_the_untrained_twin_has_the_vectors_that_training_began_with(tmp_path):
     model = static_model(TEXTS, seed=1)
     start = model[0].embedding.weight.detach().clone()
-    weigh_by_rarity(model, TEXTS)
+    apply_idf_weights(model, TEXTS)
     model.save_pretrained(str(tmp_path))
 
-    assert torch.equal(untrained_twin(tmp_path, seed=1)[0].embedding.weight, start)
+    assert torch.equal(untrained_baseline(tmp_path, seed=1)[0].embedding.weight, start)
 
 
 def test_only_a_static_embedding_has_an_untrained_twin(bare_bert):
     with pytest.raises(UnsuitableModel, match="no static embedding"):
-        untrained_twin(bare_bert, seed=1)
+        untrained_baseline(bare_bert, seed=1)
 
 
 def test_a_small_cross_encoder_is_the_same_once_saved_and_loaded(cross_encoder, tmp_path):

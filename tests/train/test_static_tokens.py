@@ -4,18 +4,18 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from notice_board import notice_board
 
-from llama_index_ko_rerank.train.rows import read_rows
-from llama_index_ko_rerank.train.scratch import static_model
-from llama_index_ko_rerank.train.static_tokens import RememberedTokens
+from llama_index_ko_rerank.train.data.rows import read_rows
+from llama_index_ko_rerank.train.models.scratch import static_model
+from llama_index_ko_rerank.train.trainer.collator import CachedTokenCollator
+from tests.corpora.training import notice_board
 
 MODEL = static_model(read_rows(notice_board()).texts, seed=0)
 
 
 @given(st.lists(st.text("시장박물관 열고", max_size=12), min_size=1, max_size=6))
 def test_the_ids_are_the_library_s_whether_remembered_or_not(texts):
-    remembered = RememberedTokens(MODEL[0])
+    remembered = CachedTokenCollator(MODEL[0])
     expected = MODEL[0].preprocess(texts)
 
     for _ in range(2):
@@ -25,7 +25,7 @@ def test_the_ids_are_the_library_s_whether_remembered_or_not(texts):
 
 
 def test_a_text_with_a_prompt_is_another_text():
-    remembered = RememberedTokens(MODEL[0])
+    remembered = CachedTokenCollator(MODEL[0])
 
     plain, prompted = remembered(["시장"]), remembered(["시장"], prompt="질문: ")
 
@@ -43,7 +43,7 @@ def test_a_text_is_tokenised_once():
             return self.tokenizer.encode_batch(texts, **options)
 
     counting = Counting(MODEL[0].tokenizer)
-    remembered = RememberedTokens(SimpleNamespace(tokenizer=counting))
+    remembered = CachedTokenCollator(SimpleNamespace(tokenizer=counting))
     remembered(["시장", "극장", "시장"])
     remembered(["극장", "온천"])
 
@@ -52,7 +52,7 @@ def test_a_text_is_tokenised_once():
 
 @pytest.mark.parametrize("texts", [[""], ["", ""]])
 def test_blank_texts_have_no_tokens(texts):
-    found = RememberedTokens(MODEL[0])(texts)
+    found = CachedTokenCollator(MODEL[0])(texts)
 
     assert found["input_ids"].tolist() == []
     assert found["offsets"].tolist() == [0] * len(texts)

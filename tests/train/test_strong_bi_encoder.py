@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from notice_board import PLACES, notice_board, sentence_pairs
 from safetensors.numpy import load_file
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import (
@@ -17,11 +16,11 @@ from sentence_transformers.sentence_transformer.losses import (
 )
 
 from llama_index_ko_rerank.errors import InvalidSetting, UnsuitableModel
-from llama_index_ko_rerank.train import RECIPES, adjust_recipe, train_bi_encoder
-from llama_index_ko_rerank.train.augment import with_lost_spaces
-from llama_index_ko_rerank.train.bi_encoder_lessons import prepare_bi_encoder
-from llama_index_ko_rerank.train.request import TrainingRequest
-from llama_index_ko_rerank.train.session import open_session
+from llama_index_ko_rerank.train import RECIPES, override_recipe, train_bi_encoder
+from llama_index_ko_rerank.train.bi_encoder import prepare_bi_encoder
+from llama_index_ko_rerank.train.data.augmentation import drop_spaces
+from llama_index_ko_rerank.train.setup import TrainingRequest, open_session
+from tests.corpora.training import PLACES, notice_board, sentence_pairs
 
 BI = RECIPES["bi-encoder"]
 QUICK = {"epochs": 1, "batch_size": 8, "show_progress": False, "device": "cpu"}
@@ -45,7 +44,7 @@ def _loss_value(lesson, rows):
 @pytest.mark.parametrize("base", ["scratch", "bare_bert"])
 def test_the_loss_of_strong_is_infonce_over_contexts_and_hard_negatives(base, notices, tmp_path, request):
     folder = base if base == "scratch" else str(request.getfixturevalue(base))
-    recipe = replace(adjust_recipe(BI["strong"], negatives=2), mini_batch=2)
+    recipe = replace(override_recipe(BI["strong"], negatives=2), mini_batch=2)
     prepared = _prepared(notices, tmp_path, recipe, base=folder, batch_size=8)
     lesson, model, rows = prepared.lessons[0], prepared.base.model.eval(), [0, 5, 9]
     texts = [[lesson.columns[name][row] for row in rows] for name in lesson.columns]
@@ -79,7 +78,7 @@ def test_a_batch_in_mini_batches_gives_the_gradients_of_the_whole_batch(notices,
 
 
 def test_matryoshka_sums_the_loss_of_every_length(notices, tmp_path):
-    dims = adjust_recipe(BI["static"], matryoshka_dims=[64, 256])
+    dims = override_recipe(BI["static"], matryoshka_dims=[64, 256])
     full = _prepared(notices, tmp_path, dims, seed=1)
     lesson, rows = full.lessons[0], [0, 7, 14]
     model = full.base.model
@@ -98,12 +97,12 @@ def test_matryoshka_sums_the_loss_of_every_length(notices, tmp_path):
 
 def test_a_length_that_is_not_shorter_than_the_vector_is_refused(notices, tmp_path):
     with pytest.raises(InvalidSetting, match="512 is not shorter"):
-        _prepared(notices, tmp_path, adjust_recipe(BI["static"], matryoshka_dims=[512]))
+        _prepared(notices, tmp_path, override_recipe(BI["static"], matryoshka_dims=[512]))
 
 
 def test_sts_learns_the_order_of_labels_or_on_request_the_labels_themselves(pairs, tmp_path):
     assert isinstance(_prepared(pairs, tmp_path, "sts").lessons[0].loss, CoSENTLoss)
-    cosine = adjust_recipe(BI["sts"], loss="cosine")
+    cosine = override_recipe(BI["sts"], loss="cosine")
     assert isinstance(_prepared(pairs, tmp_path, cosine).lessons[0].loss, CosineSimilarityLoss)
 
 
@@ -127,7 +126,7 @@ def test_the_same_seed_gives_the_same_weights_bit_for_bit(recipe, notices, tmp_p
 
 
 def test_strong_trains_a_transformer_and_its_card_says_how(notices, bare_bert, tmp_path):
-    recipe = adjust_recipe(BI["strong"], negatives=2, matryoshka_dims=[8])
+    recipe = override_recipe(BI["strong"], negatives=2, matryoshka_dims=[8])
     result = train_bi_encoder(notices, tmp_path / "m", base=str(bare_bert), recipe=recipe, max_steps=3, **QUICK)
 
     card = (result.path / "README.md").read_text(encoding="utf-8")
@@ -154,7 +153,7 @@ def test_static_goes_on_from_a_static_model_and_from_no_other(notices, bare_bert
 
 
 def test_a_judge_without_a_trained_head_is_refused(notices, bare_bert, tmp_path):
-    recipe = adjust_recipe(BI["strong"], judge=str(bare_bert))
+    recipe = override_recipe(BI["strong"], judge=str(bare_bert))
     with pytest.raises(UnsuitableModel, match=r"judge .* is no trained cross-encoder"):
         train_bi_encoder(notices, tmp_path / "m", recipe=recipe, **QUICK)
 
@@ -174,16 +173,16 @@ def test_a_run_that_gains_nothing_stops_early(notices, tmp_path):
 def test_lost_spaces_are_the_same_for_one_question_and_seed():
     questions = ["시장은 언제 여나요?", "극장은 어디 있나요?", "시장은 언제 여나요?"] * 20
 
-    changed = with_lost_spaces(questions, 0.5, seed=1)
+    changed = drop_spaces(questions, 0.5, seed=1)
 
-    assert with_lost_spaces(questions, 0.0, seed=1) == questions
-    assert changed == with_lost_spaces(questions, 0.5, seed=1)
+    assert drop_spaces(questions, 0.0, seed=1) == questions
+    assert changed == drop_spaces(questions, 0.5, seed=1)
     assert len({new for old, new in zip(questions, changed, strict=True) if old == questions[0]}) == 1
     assert [text.replace(" ", "") for text in changed] == [text.replace(" ", "") for text in questions]
 
 
 def test_a_share_of_the_questions_loses_spaces():
     questions = [f"{n}번 시장은 언제 여나요?" for n in range(2000)]
-    changed = with_lost_spaces(questions, 0.3, seed=1)
+    changed = drop_spaces(questions, 0.3, seed=1)
 
     assert sum(old != new for old, new in zip(questions, changed, strict=True)) == pytest.approx(600, abs=60)

@@ -8,7 +8,6 @@ import time
 import numpy as np
 import pytest
 import torch
-from notice_board import PLACES, notice_board, sentence_pairs
 from safetensors.numpy import load_file
 from sentence_transformers import CrossEncoder
 from sentence_transformers.cross_encoder.losses import LambdaLoss, ListNetLoss
@@ -16,13 +15,13 @@ from transformers import AutoConfig
 
 from llama_index_ko_rerank.data.dataset import PairDataset, SentencePair
 from llama_index_ko_rerank.errors import InvalidSetting, MalformedData, UnsuitableModel
-from llama_index_ko_rerank.train import RECIPES, adjust_recipe, train_cross_encoder
-from llama_index_ko_rerank.train.cross_encoder_lessons import prepare_cross_encoder
-from llama_index_ko_rerank.train.request import TrainingRequest
-from llama_index_ko_rerank.train.session import open_session
+from llama_index_ko_rerank.train import RECIPES, override_recipe, train_cross_encoder
+from llama_index_ko_rerank.train.cross_encoder import prepare_cross_encoder
+from llama_index_ko_rerank.train.setup import TrainingRequest, open_session
+from tests.corpora.training import PLACES, notice_board, sentence_pairs
 
 CROSS = RECIPES["cross-encoder"]
-STRONG = adjust_recipe(CROSS["strong"], negatives=3, space_loss=0.0)
+STRONG = override_recipe(CROSS["strong"], negatives=3, space_drop_rate=0.0)
 QUICK = {"epochs": 1, "batch_size": 16, "show_progress": False, "device": "cpu"}
 
 
@@ -62,12 +61,12 @@ def test_strong_teaches_pairs_first_and_then_the_same_passages_as_lists(notices,
     assert (pairs.plan.schedule.batch_size, groups.plan.schedule.batch_size) == (16, 4)
     assert groups.plan.schedule.learning_rate == pairs.plan.schedule.learning_rate / 2
     assert isinstance(groups.loss, LambdaLoss)
-    listnet = adjust_recipe(STRONG, loss="listnet")
+    listnet = override_recipe(STRONG, loss="listnet")
     assert isinstance(_prepared(notices, tmp_path, listnet, base=str(bare_bert)).lessons[1].loss, ListNetLoss)
 
 
 def test_listnet_is_the_cross_entropy_of_the_softmax_over_a_list(notices, bare_bert, tmp_path):
-    recipe = adjust_recipe(STRONG, loss="listnet")
+    recipe = override_recipe(STRONG, loss="listnet")
     groups = _prepared(notices, tmp_path, recipe, base=str(bare_bert)).lessons[1]
     question, passages, labels = (groups.columns[name][0] for name in ("question", "passages", "label"))
     model = groups.loss.model.eval()
@@ -148,7 +147,7 @@ def test_a_run_broken_in_either_stage_ends_as_an_unbroken_one(stage, notices, ba
 
 
 def test_distil_learns_the_teacher_s_margins(notices, bare_bert, teacher, tmp_path):
-    recipe = adjust_recipe(CROSS["distil"], negatives=2, teacher=str(teacher), space_loss=0.0)
+    recipe = override_recipe(CROSS["distil"], negatives=2, teacher=str(teacher), space_drop_rate=0.0)
     lesson = _prepared(notices, tmp_path, recipe, base=str(bare_bert)).lessons[0]
     columns, model = lesson.columns, CrossEncoder(str(teacher))
 
@@ -166,7 +165,7 @@ def test_distil_without_a_teacher_is_refused(notices, tmp_path):
 
 
 def test_a_base_with_a_random_head_teaches_nobody(notices, bare_bert, tmp_path):
-    recipe = adjust_recipe(CROSS["distil"], teacher=str(bare_bert))
+    recipe = override_recipe(CROSS["distil"], teacher=str(bare_bert))
     with pytest.raises(UnsuitableModel, match=r"teacher .* is no trained cross-encoder"):
         train_cross_encoder(notices, tmp_path / "m", recipe=recipe, **QUICK)
 
@@ -174,7 +173,7 @@ def test_a_base_with_a_random_head_teaches_nobody(notices, bare_bert, tmp_path):
 @pytest.mark.parametrize("base", ["scratch", "bare_bert"])
 def test_classes_get_a_logit_each_and_their_names_in_the_config(base, tmp_path, request):
     folder = base if base == "scratch" else str(request.getfixturevalue(base))
-    recipe = adjust_recipe(CROSS["classify"], class_names=["같음", "다름", "반대"])
+    recipe = override_recipe(CROSS["classify"], class_names=["같음", "다름", "반대"])
     result = train_cross_encoder(_classes(), tmp_path / "m", base=folder, recipe=recipe, max_steps=2, **QUICK)
 
     assert result.metric == "macro-f1"
@@ -201,7 +200,7 @@ def test_a_classifier_learns(tmp_path):
 )
 def test_classes_that_do_not_fit_are_refused(labels, names, message, tmp_path):
     rows = tuple(SentencePair(f"{n}번", f"{n}번 글", labels[n % len(labels)]) for n in range(30))
-    recipe = adjust_recipe(CROSS["classify"], class_names=names)
+    recipe = override_recipe(CROSS["classify"], class_names=names)
     with pytest.raises(MalformedData, match=message):
         train_cross_encoder(PairDataset("hand", "train", rows), tmp_path / "m", recipe=recipe, **QUICK)
 

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 
 from llama_index_ko_rerank.errors import InvalidSetting
 from llama_index_ko_rerank.train import train_bi_encoder
-from llama_index_ko_rerank.train.distributed import SharedBatches
+from llama_index_ko_rerank.train.trainer.distributed import SharedBatches
 
 HERE = Path(__file__).parent
 

@@ -1,12 +1,12 @@
 import unicodedata
 
 import pytest
-from notice_board import notice_board
 
 from llama_index_ko_rerank.data.dataset import PairDataset, Passage, Question, RetrievalDataset, SentencePair
 from llama_index_ko_rerank.errors import EmptyCorpus, InvalidText, MalformedData
-from llama_index_ko_rerank.train.preflight import check_learnable
-from llama_index_ko_rerank.train.rows import QuestionRows, read_rows
+from llama_index_ko_rerank.train.data.checks import check_trainable
+from llama_index_ko_rerank.train.data.rows import QuestionRows, read_rows
+from tests.corpora.training import notice_board
 
 
 def _dataset(*rows):
@@ -61,34 +61,34 @@ def test_nine_contexts_are_too_few_to_learn_from():
     rows = read_rows(_dataset(*((f"{n}번은?", f"{n}번이다") for n in range(9))))
 
     with pytest.raises(EmptyCorpus, match="9 distinct contexts; training needs at least 10"):
-        check_learnable(rows)
+        check_trainable(rows)
 
 
 def test_one_question_for_everything_teaches_nothing():
     rows = read_rows(_dataset(*(("무엇?", f"{n}번이다") for n in range(12))))
 
     with pytest.raises(EmptyCorpus, match="all questions are one text"):
-        check_learnable(rows)
+        check_trainable(rows)
 
 
 def test_labels_of_one_kind_teach_nothing():
     rows = read_rows(PairDataset("hand", "train", tuple(SentencePair(f"{n}", f"{n}번", 1) for n in range(12))))
 
     with pytest.raises(MalformedData, match="every label is 1"):
-        check_learnable(rows)
+        check_trainable(rows)
 
 
 def test_copies_of_one_pair_do_not_count_as_many():
     rows = read_rows(PairDataset("hand", "train", tuple(SentencePair("가", "나", n % 2) for n in range(40))))
 
     with pytest.raises(EmptyCorpus, match="1 distinct sentence pairs"):
-        check_learnable(rows)
+        check_trainable(rows)
 
 
 def test_the_notice_board_is_enough():
     rows = read_rows(notice_board())
 
-    check_learnable(rows)
+    check_trainable(rows)
 
     assert isinstance(rows, QuestionRows)
     assert len(rows.pairs) == 32

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llama_index_ko_rerank.train.vocabulary import VocabularySettings, common_syllables, learn_vocabulary
+from llama_index_ko_rerank.train.models.scratch import VocabularySettings, common_syllables, learn_vocabulary
 
 TEXTS = [
     f"{place}은 아침 {hour}시에 문을 연다. 무엇을 언제 여는가?"
@@ -15,7 +15,7 @@ TEXTS = [
 ]
 DIGEST = (
     "import hashlib\n"
-    "from llama_index_ko_rerank.train.vocabulary import learn_vocabulary\n"
+    "from llama_index_ko_rerank.train.models.scratch import learn_vocabulary\n"
     f"vocabulary = learn_vocabulary({TEXTS!r}).get_vocab()\n"
     "print(hashlib.sha256(repr(sorted(vocabulary.items())).encode()).hexdigest())"
 )

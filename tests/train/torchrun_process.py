@@ -6,12 +6,11 @@ import sys
 from pathlib import Path
 
 import torch
-from notice_board import notice_board
 
-from llama_index_ko_rerank.train.bi_encoder_lessons import prepare_bi_encoder
-from llama_index_ko_rerank.train.request import TrainingRequest
-from llama_index_ko_rerank.train.session import open_session
-from llama_index_ko_rerank.train.teaching import teach
+from llama_index_ko_rerank.train.bi_encoder import prepare_bi_encoder
+from llama_index_ko_rerank.train.run import teach
+from llama_index_ko_rerank.train.setup import TrainingRequest, open_session
+from tests.corpora.training import notice_board
 
 
 def main(folder):

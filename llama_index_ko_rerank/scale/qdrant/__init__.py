@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llama_index_ko_rerank.lazy import lazy_exports
-from llama_index_ko_rerank.scale.qdrant.extra import check_extra
+from llama_index_ko_rerank._lazy import lazy_exports
+from llama_index_ko_rerank.extras import require
 
 if TYPE_CHECKING:
     from llama_index_ko_rerank.scale.qdrant.index import build_qdrant_index, open_qdrant_index
@@ -37,5 +37,5 @@ _find, __dir__ = lazy_exports(__name__, _MODULES)
 
 def __getattr__(name: str) -> object:
     if name in _MODULES:
-        check_extra()
+        require("qdrant", "qdrant_client", needed_for="Qdrant")
     return _find(name)

@@ -12,7 +12,7 @@ from qdrant_client import QdrantClient
 
 from llama_index_ko_rerank.embed import KoreanEmbedding, embedding_identity
 from llama_index_ko_rerank.errors import StoreError
-from llama_index_ko_rerank.retrieve.postings import BM25Settings
+from llama_index_ko_rerank.retrieve.inverted_index import BM25Settings
 from llama_index_ko_rerank.scale.qdrant.collection import Collection
 from llama_index_ko_rerank.scale.qdrant.manifest import Manifest
 from llama_index_ko_rerank.scale.qdrant.replacing import drop, drop_leftovers, find_room, new_collection, point_to
@@ -20,8 +20,8 @@ from llama_index_ko_rerank.scale.qdrant.sparse import SparseEncoder, TokenCounts
 from llama_index_ko_rerank.scale.qdrant.vector_store import KoreanQdrantVectorStore
 from llama_index_ko_rerank.scale.qdrant.writing import lexical_texts, write_nodes
 from llama_index_ko_rerank.store.index import checked_nodes, index_over
-from llama_index_ko_rerank.store.splitting import make_splitter
 from llama_index_ko_rerank.text.kiwi import UserWord
+from llama_index_ko_rerank.text.splitter import make_splitter
 
 _BATCH = 1024
 

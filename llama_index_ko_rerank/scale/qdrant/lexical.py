@@ -14,13 +14,13 @@ from llama_index.core.vector_stores.types import MetadataFilters
 from qdrant_client import models
 
 from llama_index_ko_rerank.errors import InvalidSetting
-from llama_index_ko_rerank.ranked_node import LegHit, RankedNode
 from llama_index_ko_rerank.retrieve.lexical_index import VIEWS
 from llama_index_ko_rerank.scale.qdrant.conditions import restriction
 from llama_index_ko_rerank.scale.qdrant.payloads import from_payload
 from llama_index_ko_rerank.scale.qdrant.vector_store import KoreanQdrantVectorStore
 from llama_index_ko_rerank.store.filters import compile_filters
 from llama_index_ko_rerank.text.normalize import check_query
+from llama_index_ko_rerank.types import RankedNode, SourceHit
 
 _WEIGHTS = VIEWS["both"]
 _FEWEST_CANDIDATES = 100
@@ -169,9 +169,9 @@ def _weight(found: Mapping[str, _Found], view: str) -> float:
     return _WEIGHTS[view] / max(found[view].best, 1e-9)
 
 
-def _legs(found: Mapping[str, _Found], identity: str) -> dict[str, LegHit]:
+def _legs(found: Mapping[str, _Found], identity: str) -> dict[str, SourceHit]:
     return {
-        view: LegHit(rank=one.ranks[identity], score=one.scores[identity])
+        view: SourceHit(rank=one.ranks[identity], score=one.scores[identity])
         for view, one in found.items()
         if identity in one.ranks
     }

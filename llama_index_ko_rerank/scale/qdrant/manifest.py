@@ -10,7 +10,7 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 
 from llama_index_ko_rerank.embed import embedding_identity, identity_differences
 from llama_index_ko_rerank.errors import DamagedIndex, IndexNotFound, IndexTooNew, InvalidVector, ModelMismatch
-from llama_index_ko_rerank.retrieve.postings import BM25Settings
+from llama_index_ko_rerank.retrieve.inverted_index import BM25Settings
 from llama_index_ko_rerank.scale.qdrant.sparse import SparseEncoder
 
 KEY = "ko_rerank"

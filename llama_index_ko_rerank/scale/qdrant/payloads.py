@@ -13,7 +13,7 @@ from llama_index.core.schema import BaseNode
 
 from llama_index_ko_rerank.errors import DamagedIndex
 from llama_index_ko_rerank.store.filters import SOURCE_KEYS, in_nfc
-from llama_index_ko_rerank.store.node_rows import NodeRow, read_metadata, to_node
+from llama_index_ko_rerank.store.sqlite.rows import NodeRow, read_metadata, to_node
 
 NODE = "node"
 DOCUMENT = "document"

@@ -9,9 +9,9 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 
 from llama_index_ko_rerank.scale.qdrant.sparse import VIEWS, count_texts
 from llama_index_ko_rerank.scale.qdrant.writing import lexical_texts
-from llama_index_ko_rerank.scale.ray_encoding import PassageEncoder, passage_nodes
-from llama_index_ko_rerank.scale.ray_rows import Batch, read_rows
-from llama_index_ko_rerank.store.node_rows import to_node
+from llama_index_ko_rerank.scale.ray.encoding import PassageEncoder, passage_nodes
+from llama_index_ko_rerank.scale.ray.rows import Batch, read_rows
+from llama_index_ko_rerank.store.sqlite.rows import to_node
 
 HANDED = ("rows", "vectors", *VIEWS)
 """The columns that `QdrantWriter` gets."""

@@ -18,6 +18,8 @@ from llama_index_ko_rerank.errors import (
     InvalidSetting,
     ModelMismatch,
 )
+from llama_index_ko_rerank.extras import require_ray
+from llama_index_ko_rerank.ingest.sync import SyncReport
 from llama_index_ko_rerank.scale.qdrant.collection import Collection, aliases
 from llama_index_ko_rerank.scale.qdrant.connecting import connected
 from llama_index_ko_rerank.scale.qdrant.manifest import Manifest
@@ -32,18 +34,16 @@ from llama_index_ko_rerank.scale.qdrant.replacing import (
     point_to,
 )
 from llama_index_ko_rerank.scale.qdrant.sparse import VIEWS, SparseEncoder
-from llama_index_ko_rerank.scale.ray_extra import import_ray
-from llama_index_ko_rerank.scale.ray_passages import PassageSource
-from llama_index_ko_rerank.scale.ray_pipeline import (
+from llama_index_ko_rerank.scale.ray.passages import PassageSource
+from llama_index_ko_rerank.scale.ray.pipeline import (
     PASSAGES_AT_ONCE,
     encode,
     quietly,
+    reraise_package_errors,
     run,
-    said_plainly,
     started_writers,
 )
-from llama_index_ko_rerank.scale.ray_session import ray_session
-from llama_index_ko_rerank.store.sync import SyncReport
+from llama_index_ko_rerank.scale.ray.session import ray_session
 
 Progress = Callable[[int, int], None]
 
@@ -98,7 +98,7 @@ def ingest_passages_into_qdrant(
     """
     started = time.perf_counter()
     report = SyncReport()
-    import_ray()
+    require_ray()
     build = _Build(location, api_key, collection_name, source, embed_model, on_progress)
     if (there := build.begin(overwrite=overwrite)) is not None:
         report.unchanged = there
@@ -166,10 +166,10 @@ class _Build:
         measured = quietly(self._source.as_dataset()).map_batches(
             measure,
             batch_size=PASSAGES_AT_ONCE,
-            compute=import_ray().data.TaskPoolStrategy(size=workers),
+            compute=require_ray().data.TaskPoolStrategy(size=workers),
             num_cpus=1,
         )
-        with said_plainly():
+        with reraise_package_errors():
             for line in measured.iter_rows():
                 passages += line["passages"]
                 tokens = {view: tokens[view] + line[view] for view in VIEWS}
@@ -201,7 +201,7 @@ class _Build:
                 at_once=PASSAGES_AT_ONCE,
             )
             run(encoded, writers, report, lambda now: self._show(before + now.files_done, total), handed=HANDED)
-            return int(import_ray().get(writers[0].finish.remote()))
+            return int(require_ray().get(writers[0].finish.remote()))
 
     def finish(self, report: SyncReport, *, kept: int) -> None:
         """Call the collection complete, and let the name mean it.

@@ -13,7 +13,7 @@ from llama_index_ko_rerank.scale.qdrant.manifest import Manifest
 from llama_index_ko_rerank.scale.qdrant.payloads import NODE, point_id
 from llama_index_ko_rerank.scale.qdrant.sparse import VIEWS, TokenCounts
 from llama_index_ko_rerank.scale.qdrant.writing import check_dimension, write_rows
-from llama_index_ko_rerank.scale.ray_rows import read_rows
+from llama_index_ko_rerank.scale.ray.rows import read_rows
 
 
 class QdrantWriter:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from qdrant_client import models
 
 from llama_index_ko_rerank.errors import InvalidSetting
-from llama_index_ko_rerank.retrieve.postings import BM25Settings
+from llama_index_ko_rerank.retrieve.inverted_index import BM25Settings
 from llama_index_ko_rerank.text.kiwi import UserWord
 from llama_index_ko_rerank.text.tokenizers import BigramTokenizer, LexicalTokenizer, MorphemeTokenizer
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from qdrant_client import models
 
 from llama_index_ko_rerank.errors import InvalidSetting
-from llama_index_ko_rerank.rerank.bounded_cache import BoundedCache
-from llama_index_ko_rerank.rerank.lexical_statistics import PassageStream
+from llama_index_ko_rerank.rerank.lru_cache import LRUCache
+from llama_index_ko_rerank.rerank.ltr.statistics import PassageStream
 from llama_index_ko_rerank.scale.qdrant.sparse import token_number
 from llama_index_ko_rerank.scale.qdrant.vector_store import KoreanQdrantVectorStore
 
@@ -24,7 +24,7 @@ _REMEMBERED = 200_000
 
 
 class QdrantStatistics:
-    """The `LexicalStatistics` of a collection at Qdrant, for `LearningToRankPostprocessor.for_index`.
+    """The `LexicalStatistics` of a collection at Qdrant, for `LearningToRankPostprocessor.from_index`.
 
     Nothing is kept beside the collection that could grow old. A token's idf is read off Qdrant's own scores: a search
     for the token alone scores its best passage by idf times the weight that stands in the passage's vector. The answers
@@ -50,7 +50,7 @@ class QdrantStatistics:
         self._encoder = store.encoder
         self._lock = threading.RLock()
         self._count = -1
-        self._idf: BoundedCache[tuple[str, int], float] = BoundedCache(_REMEMBERED)
+        self._idf: LRUCache[tuple[str, int], float] = LRUCache(_REMEMBERED)
         self.morphemes = self._encoder.morphemes
         self.bigrams = self._encoder.bigrams
         self.positions: dict[str, int] = {}
@@ -73,7 +73,7 @@ class QdrantStatistics:
         """Refuse, as `stream` does."""
         raise InvalidSetting(f"a collection at Qdrant has no passages at the positions {list(positions)} for {query!r}")
 
-    def scores_unseen(
+    def scores_for_unindexed(
         self, query: str, documents: Mapping[str, Sequence[Sequence[str]]]
     ) -> Mapping[str, NDArray[np.float32]]:
         """Return the BM25 scores of passages in every view, given their tokens; for a candidate Qdrant's own scores."""

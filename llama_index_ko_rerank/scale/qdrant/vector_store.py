@@ -21,12 +21,11 @@ from llama_index_ko_rerank.scale.qdrant.manifest import Manifest
 from llama_index_ko_rerank.scale.qdrant.payloads import from_payload
 from llama_index_ko_rerank.scale.qdrant.sparse import SparseEncoder
 from llama_index_ko_rerank.scale.qdrant.writing import check_dimension, write_nodes
+from llama_index_ko_rerank.store.async_store import AsyncVectorStoreMixin, check_ids, check_query, reject_options
 from llama_index_ko_rerank.store.filters import compile_filters
-from llama_index_ko_rerank.store.queries import check_ids, check_query, refuse_options
-from llama_index_ko_rerank.store.threaded import ThreadedVectorStore
 
 
-class KoreanQdrantVectorStore(ThreadedVectorStore):
+class KoreanQdrantVectorStore(AsyncVectorStoreMixin):
     """Search the nodes of a collection that `build_qdrant_index` made by cosine, and keep its sparse vectors current.
 
     Adding a node whose id is there replaces it, so that adding again after a failure is safe. A change of more than 128
@@ -126,14 +125,14 @@ class KoreanQdrantVectorStore(ThreadedVectorStore):
             DuplicateNodeId, InvalidNode, InvalidText, InvalidVector, DimensionMismatch: Before anything is written.
             QdrantUnavailable, IndexReadOnly, DiskFull: It could not all be written; the message says how many were.
         """
-        refuse_options("add", kwargs)
+        reject_options("add", kwargs)
         if nodes:
             write_nodes(self._collection, nodes, self._encoder, dimension=self._manifest.dimension)
         return [node.node_id for node in nodes]
 
     def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
         """Delete all nodes of a document in one request; a document that is not there changes nothing."""
-        refuse_options("delete", delete_kwargs)
+        reject_options("delete", delete_kwargs)
         self.delete_documents([ref_doc_id])
 
     def delete_documents(self, ref_doc_ids: Sequence[str]) -> None:
@@ -152,7 +151,7 @@ class KoreanQdrantVectorStore(ThreadedVectorStore):
             InvalidSetting: Neither ids nor filters with conditions are given.
             UnsupportedQuery, InvalidFilter: The filters cannot be applied.
         """
-        refuse_options("delete_nodes", delete_kwargs)
+        reject_options("delete_nodes", delete_kwargs)
         condition = compile_filters(filters)
         if node_ids is None and condition is None:
             raise InvalidSetting("delete_nodes needs the ids or a filter of what is to be deleted")
@@ -186,7 +185,7 @@ class KoreanQdrantVectorStore(ThreadedVectorStore):
             InvalidVector, DimensionMismatch: The query's vector is unusable.
             QdrantUnavailable: The server does not answer.
         """
-        refuse_options("query", kwargs)
+        reject_options("query", kwargs)
         vector = check_query(query)
         check_dimension(len(vector), self._manifest.dimension, self.collection_name)
         selected = restriction(compile_filters(query.filters), node_ids=query.node_ids, ref_doc_ids=query.doc_ids)

@@ -13,8 +13,8 @@ from llama_index_ko_rerank.errors import DimensionMismatch
 from llama_index_ko_rerank.scale.qdrant.collection import DENSE, Collection
 from llama_index_ko_rerank.scale.qdrant.payloads import point_id, to_payload
 from llama_index_ko_rerank.scale.qdrant.sparse import VIEWS, SparseEncoder, TokenCounts, count_texts
-from llama_index_ko_rerank.store.node_rows import NodeRow, to_rows
-from llama_index_ko_rerank.store.unit_vectors import unit_vectors
+from llama_index_ko_rerank.store.faiss.normalize import unit_vectors
+from llama_index_ko_rerank.store.sqlite.rows import NodeRow, to_rows
 
 
 def write_nodes(

@@ -1,0 +1,313 @@
+"""The cross-encoder as a LlamaIndex node postprocessor."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Literal
+
+import numpy as np
+from llama_index.core.bridge.pydantic import Field, PrivateAttr, ValidationError
+from llama_index.core.postprocessor.types import BaseNodePostprocessor
+from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
+from numpy.typing import NDArray
+
+from llama_index_ko_rerank.catalog import DEFAULT_RERANKER
+from llama_index_ko_rerank.errors import InvalidSetting
+from llama_index_ko_rerank.forward.forward import ForwardPath
+from llama_index_ko_rerank.rerank.cross_encoder.loading import ScorerDtype
+from llama_index_ko_rerank.rerank.cross_encoder.scorer import CrossEncoderScorer, ScorerSettings, load_scorer
+from llama_index_ko_rerank.rerank.cross_encoder.scoring import Judgement
+from llama_index_ko_rerank.rerank.cross_encoder.tokenization import LongPassage
+from llama_index_ko_rerank.rerank.events import Notices, announced, to_invalid_setting, validate_field_names
+from llama_index_ko_rerank.rerank.nodes import blended, map_span_to_node, model_input_text, reordered, sigmoid
+from llama_index_ko_rerank.text.normalize import check_query
+
+Activation = Literal["sigmoid", "identity"]
+
+
+class Candidates:
+    """Retrieved nodes, of which those with a text are shown to the model.
+
+    Args:
+        nodes: The nodes, in the order of the first stage.
+        metadata_mode: Which metadata are read with a text.
+        activation: Whether scores are probabilities or logits.
+        blend: The share of the retrieval score, 0 with logits.
+        notices: Where to say how many have no text.
+
+    Attributes:
+        texts: The texts that are not blank, in the order of the nodes.
+
+    Raises:
+        InvalidText: A text holds lone surrogates.
+        InvalidSetting: A node has no retrieval score to blend with.
+    """
+
+    def __init__(
+        self,
+        nodes: Sequence[NodeWithScore],
+        *,
+        metadata_mode: MetadataMode,
+        activation: Activation,
+        blend: float,
+        notices: Notices,
+    ) -> None:
+        texts = [model_input_text(node, metadata_mode) for node in nodes]
+        self._readable = np.array([bool(text.strip()) for text in texts], bool)
+        self.texts = [text for text, readable in zip(texts, self._readable, strict=True) if readable]
+        if len(self.texts) < len(nodes):
+            notices.tell("%d of %d passages have no text and score lowest", len(nodes) - len(self.texts), len(nodes))
+        self._nodes = nodes
+        self._metadata_mode = metadata_mode
+        self._activation = activation
+        self._blend = blend
+        self._retrieval_scores = _retrieval_scores(nodes)[self._readable] if blend else None
+
+    def final(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Turn the logits of `texts` into the scores that the nodes are ordered by."""
+        if self._activation == "identity":
+            return logits
+        probabilities = sigmoid(logits)
+        if self._retrieval_scores is None:
+            return probabilities
+        return blended(self._retrieval_scores, probabilities, blend=self._blend)
+
+    def reordered(
+        self, judgement: Judgement, *, top_n: int, score_threshold: float | None, keep_retrieval_score: bool
+    ) -> list[NodeWithScore]:
+        """Return the best nodes with their scores, as `order.reordered` does.
+
+        Args:
+            judgement: What the model said of `texts`.
+            top_n: How many at most.
+            score_threshold: The least probability, all where None.
+            keep_retrieval_score: Whether the first stage's rank and score are kept as the leg ``retrieval``.
+        """
+        eligible = np.ones(len(self._nodes), bool)
+        eligible[self._readable] = judgement.exact
+        if score_threshold is not None:
+            probabilities = np.zeros(len(self._nodes))
+            probabilities[self._readable] = sigmoid(judgement.logits)
+            eligible &= probabilities >= score_threshold
+        spans = iter(judgement.spans)
+        return reordered(
+            self._nodes,
+            self._scores(judgement),
+            top_n=top_n,
+            eligible=eligible,
+            windows=[
+                map_span_to_node(node, self._metadata_mode, next(spans)) if readable else None
+                for node, readable in zip(self._nodes, self._readable, strict=True)
+            ],
+            keep_retrieval_score=keep_retrieval_score,
+        )
+
+    def _scores(self, judgement: Judgement) -> NDArray[np.float64]:
+        lowest = 0.0
+        if self._activation == "identity":
+            lowest = judgement.logits[judgement.exact].min(initial=0.0 if not len(self.texts) else np.inf) - 1.0
+        scores = np.full(len(self._nodes), lowest)
+        scores[self._readable] = self.final(judgement.logits)
+        return scores
+
+
+def _retrieval_scores(nodes: Sequence[NodeWithScore]) -> NDArray[np.float64]:
+    for node in nodes:
+        if node.score is None or not np.isfinite(node.score):
+            raise InvalidSetting(
+                f"blend needs a retrieval score for every node; node {node.node.node_id!r} has {node.score}. Set blend "
+                "to 0, or rerank what a retriever with scores found"
+            )
+    return np.array([node.score for node in nodes], np.float64)
+
+
+logger = logging.getLogger(__name__)
+
+
+class CrossEncoderNodePostprocessor(BaseNodePostprocessor):
+    """Reorders retrieved nodes by a cross-encoder that reads the question and each passage together.
+
+    It takes the place of any LlamaIndex node postprocessor::
+
+        reranker = CrossEncoderNodePostprocessor("models/my-cross-encoder", top_n=5)
+        engine = index.as_query_engine(similarity_top_k=30, node_postprocessors=[reranker])
+
+    **What comes back.** New nodes, best first, `top_n` at most; the nodes handed in are not changed. Equal scores keep
+    the incoming order. A score is a probability in 0-1: the sigmoid of the model's logit, or for a model with several
+    labels the softmax of the one that `label` names. With ``activation="identity"`` it is the logit (for one of
+    several labels its log odds). With `blend` above 0 it is ``blend * retrieval + (1 - blend) * probability``, where
+    ``retrieval`` is the incoming score brought to 0-1 by the lowest and the largest of the list. `score_threshold`
+    looks at the probability whatever the score is. Passages with no text score lowest: 0, or one less than the lowest
+    logit; they are counted and logged.
+
+    **Long texts.** A question has at most half of `max_length`. A passage that does not fit beside it is read in
+    windows that overlap by an eighth and end where sentences end, and has the logit of its best window; the node is
+    then a `RankedNode` whose `window` says which characters that holds, for citations. ``overflow="truncate"``
+    reads the beginning only. What is cut is counted and logged: the first time as a warning, after that at INFO.
+
+    **Speed.** BERT, RoBERTa, XLM-RoBERTa and ELECTRA classifiers read passages without padding (`path` is ``packed``);
+    other families run padded in batches of similar length (``padded``). ``dtype="bfloat16"`` is two to three times as
+    fast on processors with AMX or AVX512-BF16 and changes a logit in about its third digit; ``auto`` takes it where it
+    is fast. ``screen`` looks at all candidates in bfloat16 and computes in float32 those that could be among the first
+    `top_n`: those whose logit would reach them if it were off by three times the usual difference of the two, which is
+    learnt from the first questions, at least 120 passages, and on. The list that comes back is that of float32.
+
+    **What is remembered**, each up to a bound: tokens of passages, sentences of long ones, and the scores of 50,000
+    pairs of question and passage, so that a question that is asked again costs no forward. `forget` empties all that.
+
+    **Threads.** Postprocessors with the same model settings share one loaded model and its memory. All methods may be
+    called from several threads and from async code, which they do not hold up. The model runs one forward at a time;
+    requests that wait are merged into one of 16,384 tokens at most, first come, first served. An async call may be
+    cancelled at any moment. A copy shares the model; a pickle holds the settings and loads it anew. A process that was
+    forked after a model was loaded is refused: start workers with ``spawn``.
+
+    Raises:
+        InvalidSetting: A parameter is unknown or out of range, or does not fit the model; on construction. A node has
+            no retrieval score to blend with; on use.
+        ModelNotFound: There is no such model within reach; on construction.
+        UnsuitableModel: The model is no cross-encoder with a trained head and a tokenizer, on construction; it gives
+            NaN or infinity for a passage, which is named, on use.
+        ModelError: The process was forked after a model was loaded.
+        BlankQuery: A question is missing or blank; on use.
+        InvalidText: The question or a node's text holds lone surrogates; on use.
+    """
+
+    model: str = Field(
+        default=DEFAULT_RERANKER,
+        description="A catalog name, a hub name, or the folder of a cross-encoder; by default the one in the wheel.",
+    )
+    top_n: int = Field(default=5, description="How many nodes to return at most, 1 or more.")
+    device: str | None = Field(default=None, description="Where the model runs; torch's choice where None.")
+    dtype: ScorerDtype = Field(
+        default="float32", description="What it computes in: `float32`, `bfloat16`, `auto` or `screen`."
+    )
+    max_batch_tokens: int | None = Field(
+        default=None,
+        description="Most tokens that the model reads at once, 1 or more, which bounds its memory and changes no "
+        "score; what suits the model where None.",
+    )
+    max_length: int | None = Field(
+        default=None,
+        description="Most tokens of question and passage together, 16 or more; the model's own where None.",
+    )
+    overflow: LongPassage = Field(
+        default="window", description="Whether a passage that is too long is read in windows, or cut: `truncate`."
+    )
+    label: str | int | None = Field(
+        default=None,
+        description="Which label's probability counts, by name or number; None for a model that has one.",
+    )
+    score_threshold: float | None = Field(
+        default=None, ge=0, le=1, description="Nodes of a lower probability are dropped, 0-1; none where None."
+    )
+    blend: float = Field(default=0.0, ge=0, le=1, description="The share of the retrieval score, 0-1.")
+    activation: Activation = Field(
+        default="sigmoid", description="Whether scores are probabilities or, with `identity`, logits."
+    )
+    metadata_mode: MetadataMode = Field(
+        default=MetadataMode.EMBED, description="Which metadata the model reads with the text."
+    )
+    keep_retrieval_score: bool = Field(
+        default=False,
+        description="Whether the returned nodes keep the incoming rank and score as their leg `retrieval`.",
+    )
+    trust_remote_code: bool = Field(default=False, description="Whether code from the model's repository may run.")
+    local_files_only: bool = Field(default=False, description="Whether the hub is left alone.")
+    _scorer: CrossEncoderScorer = PrivateAttr()
+    _notices: Notices = PrivateAttr()
+
+    def __init__(self, model: str = DEFAULT_RERANKER, **settings: Any) -> None:
+        validate_field_names(type(self), settings, at_least_one=("top_n",))
+        try:
+            super().__init__(**{"model": str(model), **settings})
+        except ValidationError as problem:
+            raise to_invalid_setting(problem) from problem
+        if self.blend and self.activation == "identity":
+            raise InvalidSetting("blend mixes probabilities; with activation='identity' leave blend 0")
+        self._scorer = load_scorer(
+            ScorerSettings(
+                self.model,
+                device=self.device,
+                max_length=self.max_length,
+                trust_remote_code=self.trust_remote_code,
+                local_files_only=self.local_files_only,
+                dtype=self.dtype,
+                max_batch_tokens=self.max_batch_tokens,
+                overflow=self.overflow,
+                label=self.label,
+            )
+        )
+        self._notices = Notices(logger)
+
+    def __reduce__(self) -> tuple[Callable[..., BaseNodePostprocessor], tuple[dict[str, Any]]]:
+        return type(self).from_dict, (self.to_dict(),)
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Return the name that LlamaIndex's serialisation uses."""
+        return "CrossEncoderNodePostprocessor"
+
+    @property
+    def path(self) -> ForwardPath:
+        """How the model reads passages: ``packed``, without padding, or ``padded``."""
+        return self._scorer.path
+
+    def forget(self) -> None:
+        """Forget all texts and scores, also for the postprocessors that share the model; for measurements."""
+        self._scorer.forget()
+
+    def _postprocess_nodes(
+        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
+    ) -> list[NodeWithScore]:
+        query = check_query(query_bundle.query_str if query_bundle else None)
+        if not nodes:
+            return []
+        with self._announced(nodes, query_bundle, query) as found:
+            candidates = self._candidates(nodes)
+            judgement = self._scorer.judge(query, candidates.texts, top_n=self.top_n, final=candidates.final)
+            found += self._reordered(candidates, judgement)
+        return found
+
+    async def _apostprocess_nodes(
+        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
+    ) -> list[NodeWithScore]:
+        query = check_query(query_bundle.query_str if query_bundle else None)
+        if not nodes:
+            return []
+        with self._announced(nodes, query_bundle, query) as found:
+            candidates = await asyncio.to_thread(self._candidates, nodes)
+            judgement = await self._scorer.ajudge(query, candidates.texts, top_n=self.top_n, final=candidates.final)
+            found += await asyncio.to_thread(self._reordered, candidates, judgement)
+        return found
+
+    def _announced(
+        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None, query: str
+    ) -> AbstractContextManager[list[NodeWithScore]]:
+        return announced(
+            nodes,
+            query_bundle,
+            query=query,
+            top_n=self.top_n,
+            model_name=self.model,
+            callbacks=self.callback_manager,
+        )
+
+    def _candidates(self, nodes: list[NodeWithScore]) -> Candidates:
+        return Candidates(
+            nodes,
+            metadata_mode=self.metadata_mode,
+            activation=self.activation,
+            blend=self.blend,
+            notices=self._notices,
+        )
+
+    def _reordered(self, candidates: Candidates, judgement: Judgement) -> list[NodeWithScore]:
+        return candidates.reordered(
+            judgement,
+            top_n=self.top_n,
+            score_threshold=self.score_threshold,
+            keep_retrieval_score=self.keep_retrieval_score,
+        )

@@ -1,0 +1,222 @@
+"""Pairs to logits: a cross-encoder that is loaded once and shared."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple, Protocol
+from weakref import WeakValueDictionary
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sentence_transformers import CrossEncoder
+
+from llama_index_ko_rerank.errors import InvalidSetting
+from llama_index_ko_rerank.forward.forward import Dtype, Forward, has_fast_bfloat16, make_backend
+from llama_index_ko_rerank.rerank.cross_encoder.batching import ForwardQueue
+from llama_index_ko_rerank.rerank.cross_encoder.fork_guard import check_not_forked
+from llama_index_ko_rerank.rerank.cross_encoder.loading import (
+    ScorerSettings,
+    label_place,
+    load_cross_encoder,
+    longest_input,
+    model_labels,
+)
+from llama_index_ko_rerank.rerank.cross_encoder.scoring import Final, Judge, Judgement, Steps, drive, run_async
+from llama_index_ko_rerank.rerank.cross_encoder.tokenization import pair_encoder
+from llama_index_ko_rerank.rerank.events import Notices
+from llama_index_ko_rerank.rerank.nodes import sigmoid
+from llama_index_ko_rerank.text.normalize import check_query
+
+__all__ = ["CrossEncoderScorer", "PairScorer", "ScorerSettings", "load_scorer"]
+
+logger = logging.getLogger(__name__)
+
+
+class PairScorer(Protocol):
+    """Anything that judges how well passages answer a question."""
+
+    def logits(self, query: str, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Return one finite logit a passage, shape (passages,), larger is better, in the order given."""
+        ...
+
+
+class CrossEncoderScorer:
+    """A cross-encoder that judges passages; safe from several threads and from async code.
+
+    Use `load_scorer`, which gives equal settings one and the same object. A copy or a pickle of it is the scorer of the
+    same settings.
+
+    It remembers, each up to a bound: the tokens of texts (2 million), where the sentences of long passages start, and
+    what the model said (50,000 scores). A question has at most half of `max_length`; what a passage has beyond the
+    rest is read in overlapping windows, of which the best one counts, or cut, as the settings say. What is cut is
+    counted and logged.
+
+    Attributes:
+        settings: What it was loaded by.
+        max_length: Most tokens of question and passage together.
+        path: ``packed`` where the model reads passages without padding, ``padded`` where its family is not known.
+        dtype: What it computes in: ``float32``, ``bfloat16``, or ``screen``.
+
+    Raises:
+        InvalidSetting: `max_length` is under 16 or beyond the model's positions, `max_batch_tokens` is under 1, or
+            `label` is none of the model's, or missing where it has several.
+        ModelNotFound: There is no such model within reach.
+        UnsuitableModel: It has no trained classification head or generates text, or it has no vocabulary, or no pad
+            token, or its files cannot be read.
+        ModelError: The process was forked after a scorer was loaded.
+    """
+
+    def __init__(self, settings: ScorerSettings) -> None:
+        check_not_forked()
+        if settings.max_batch_tokens is not None and settings.max_batch_tokens < 1:
+            raise InvalidSetting(f"max_batch_tokens must be 1 or more, not {settings.max_batch_tokens}")
+        self.settings = settings
+        model = load_cross_encoder(settings)
+        label = label_place(settings.model, model_labels(model), settings.label)
+        self.max_length = longest_input(settings, model)
+        maker = pair_encoder(
+            model.tokenizer,
+            max_length=self.max_length,
+            overflow=settings.overflow,
+            notices=Notices(logger),
+        )
+        exact, quick = _forwards(settings, model)
+        self.path = exact.path
+        self.dtype: Literal["float32", "bfloat16", "screen"] = "screen" if quick else exact.dtype
+        self._prompt: str = (model.prompts or {}).get(model.default_prompt_name or "") or ""
+        self._judge = Judge(settings.model, maker, label=label, exact=exact, quick=quick)
+        self._queue = ForwardQueue()
+        logger.info("%r reads pairs %s in %s on %s", settings.model, self.path, self.dtype, model.device)
+
+    def __reduce__(self) -> tuple[Callable[[ScorerSettings], CrossEncoderScorer], tuple[ScorerSettings]]:
+        return load_scorer, (self.settings,)
+
+    def logits(self, query: str, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Return one logit a passage, shape (passages,), in the order given; equal passages get equal ones.
+
+        With ``screen`` they are those of float32.
+
+        Raises:
+            UnsuitableModel: The model gives NaN or infinity for a passage.
+            InvalidText: A text holds lone surrogates.
+            ModelError: The process was forked after the scorer was loaded.
+        """
+        return self.judge(query, texts).logits
+
+    def judge(
+        self, query: str, texts: Sequence[str], *, top_n: int | None = None, final: Final = lambda logits: logits
+    ) -> Judgement:
+        """Return the logits of passages and the windows that they rest on.
+
+        Args:
+            query: The question.
+            texts: The passages.
+            top_n: How many first places matter, for ``screen``; all where None.
+            final: What the passages are ordered by, for ``screen``: each number grows with its own logit only.
+
+        Raises:
+            As `logits`.
+        """
+        return drive(self._steps(query, texts, top_n, final), self._queue)
+
+    async def ajudge(
+        self, query: str, texts: Sequence[str], *, top_n: int | None = None, final: Final = lambda logits: logits
+    ) -> Judgement:
+        """Do what `judge` does without holding up the event loop; the caller may be cancelled at any moment."""
+        return await run_async(self._steps(query, texts, top_n, final), self._queue)
+
+    def forget(self) -> None:
+        """Empty the caches: tokens, sentences and scores. What the screen learnt of its margin stays."""
+        self._judge.forget()
+
+    def _steps(self, query: str, texts: Sequence[str], top_n: int | None, final: Final) -> Steps:
+        check_not_forked()
+        return self._judge.steps(self._prompt + query, texts, top_n=top_n, final=final)
+
+
+def _forwards(settings: ScorerSettings, model: CrossEncoder) -> tuple[Forward, Forward | None]:
+    """Make the forward whose logits are returned, and the one that screens."""
+    head = model.model
+    assert head is not None
+    head.train(False)
+
+    def forward(dtype: Dtype) -> Forward:
+        return make_backend(
+            head,
+            dtype=dtype,
+            max_batch_tokens=settings.max_batch_tokens,
+            pad_token_id=model.tokenizer.pad_token_id,
+        )
+
+    if settings.dtype == "screen":
+        return forward("float32"), forward("bfloat16")
+    if settings.dtype == "auto":
+        return forward("bfloat16" if has_fast_bfloat16(torch.device(model.device)) else "float32"), None
+    return forward(settings.dtype), None
+
+
+_loaded: WeakValueDictionary[ScorerSettings, CrossEncoderScorer] = WeakValueDictionary()
+_loading = threading.Lock()
+
+
+def load_scorer(settings: ScorerSettings) -> CrossEncoderScorer:
+    """Return the scorer of these settings, loading its model unless a scorer with equal settings is in use.
+
+    Raises:
+        As `CrossEncoderScorer`.
+    """
+    check_not_forked()
+    with _loading:
+        scorer = _loaded.get(settings)
+        if scorer is None:
+            scorer = CrossEncoderScorer(settings)
+            _loaded[settings] = scorer
+        return scorer
+
+
+class RerankedText(NamedTuple):
+    """A text, where it stood among the texts that were given (from 0), and the probability that it answers, 0-1."""
+
+    position: int
+    text: str
+    probability: float
+
+
+def rerank_texts(
+    query: str, texts: Sequence[str], *, scorer: PairScorer, top_n: int | None = None
+) -> list[RerankedText]:
+    """Order texts by how well they answer a question.
+
+    ::
+
+        scorer = load_scorer(ScorerSettings("ko-mini-rerank"))
+        best = rerank_texts(question, texts, scorer=scorer, top_n=3)
+
+    Args:
+        query: The question.
+        texts: In the order of whatever found them; they come back as they are.
+        scorer: The cross-encoder, from `load_scorer`, which the caller keeps: it is loaded once and remembers scores.
+        top_n: How many come back at most; all where None.
+
+    Returns:
+        Best first; equal scores keep the order given. A blank text is not shown to the model, and comes last with 0.
+
+    Raises:
+        InvalidSetting: `top_n` is under 1.
+        BlankQuery: The question is blank.
+        InvalidText: The question or a text holds lone surrogates.
+        UnsuitableModel: The model gives NaN or infinity for a text.
+    """
+    if top_n is not None and top_n < 1:
+        raise InvalidSetting(f"top_n must be 1 or more, not {top_n}")
+    question = check_query(query)
+    readable = [position for position, text in enumerate(texts) if text.strip()]
+    logits = np.full(len(texts), -np.inf)
+    if readable:
+        logits[readable] = scorer.logits(question, [texts[position] for position in readable])
+    probabilities = sigmoid(logits)
+    order = np.argsort(-logits, kind="stable")[:top_n]
+    return [RerankedText(place, texts[place], float(probabilities[place])) for place in order.tolist()]

@@ -1,0 +1,278 @@
+"""Which morphemes of a question stand in each passage, and how close together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llama_index_ko_rerank.rerank.ltr.answer_type import AnswerType, answer_type
+from llama_index_ko_rerank.rerank.ltr.statistics import BIGRAMS, MORPHEMES, LexicalStatistics, stable_ids
+from llama_index_ko_rerank.text.tokenizers import QUESTION_WORDS, TAG_NAMES
+
+_Arrays = tuple[NDArray[np.integer[Any]], NDArray[np.uint8], NDArray[np.integer[Any]]]
+_TAG_IDS = {tag: number for number, tag in enumerate(TAG_NAMES)}
+
+
+@dataclass(frozen=True, slots=True)
+class Passages:
+    """The content morphemes of some passages end to end, and their BM25 scores for a question.
+
+    Attributes:
+        owners: Which passage each morpheme stands in, shape (morphemes,).
+        places: Its place in that passage, from 0.
+        token_ids: Its number, as `stable_ids` gives it.
+        tags: Its tag, as a place in `TAG_NAMES`.
+        sentences: The number of its sentence.
+        starts: Where each passage starts, shape (passages,).
+        lengths: Its number of morphemes.
+        scores: The BM25 scores by view, each of shape (passages,).
+    """
+
+    owners: NDArray[np.int64]
+    places: NDArray[np.int64]
+    token_ids: NDArray[np.int64]
+    tags: NDArray[np.uint8]
+    sentences: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    scores: dict[str, NDArray[np.float64]]
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+
+@dataclass(frozen=True, slots=True)
+class _Foreign:
+    """A passage that the index does not hold."""
+
+    forms: tuple[str, ...]
+    tags: NDArray[np.uint8]
+    sentences: NDArray[np.int64]
+    bigrams: tuple[str, ...]
+
+
+class CandidateReader:
+    """Reads candidates by node id from a lexical index, and by text those that it does not hold.
+
+    Args:
+        statistics: The index.
+        remembered: How many passages that it does not hold are kept analysed, by their text.
+    """
+
+    def __init__(self, statistics: LexicalStatistics, *, remembered: int = 512) -> None:
+        self.statistics = statistics
+        self._foreign = lru_cache(remembered)(self._analyse)
+
+    def prepare(self, ids: Sequence[str], text_of: Callable[[int], str]) -> None:
+        """Analyse the candidates that the index does not hold, so that `read` is quick while it holds the lock."""
+        for place, identity in enumerate(ids):
+            if identity not in self.statistics.positions:
+                self._foreign(text_of(place))
+
+    def read(self, query: str, ids: Sequence[str], text_of: Callable[[int], str]) -> Passages:
+        """Gather the candidates of a question.
+
+        Args:
+            query: The question.
+            ids: Their node ids.
+            text_of: Gives the text of a candidate by its place in `ids`; asked only where the index does not hold it.
+
+        Raises:
+            InvalidText: A text holds lone surrogates.
+        """
+        positions = self.statistics.positions
+        held = [place for place, identity in enumerate(ids) if identity in positions]
+        unseen = {
+            place: self._foreign(text_of(place)) for place, identity in enumerate(ids) if identity not in positions
+        }
+        streams: list[_Arrays] = []
+        for place, identity in enumerate(ids):
+            foreign = unseen.get(place)
+            if foreign is None:
+                stream = self.statistics.stream(positions[identity])
+                streams.append((stream.token_ids, stream.tags, stream.sentences))
+            else:
+                streams.append((stable_ids(foreign.forms, self.statistics), foreign.tags, foreign.sentences))
+        scores = {view: np.zeros(len(ids)) for view in (MORPHEMES, BIGRAMS)}
+        if held:
+            for view, values in self.statistics.scores_at(query, [positions[ids[place]] for place in held]).items():
+                scores[view][held] = values
+        if unseen:
+            documents = {
+                MORPHEMES: [foreign.forms for foreign in unseen.values()],
+                BIGRAMS: [foreign.bigrams for foreign in unseen.values()],
+            }
+            for view, values in self.statistics.scores_for_unindexed(query, documents).items():
+                scores[view][list(unseen)] = values
+        return _joined(streams, scores)
+
+    def _analyse(self, text: str) -> _Foreign:
+        stream = next(self.statistics.morphemes.analyse([text]))
+        return _Foreign(
+            tuple(stream.forms),
+            np.array([_TAG_IDS[tag] for tag in stream.tags], np.uint8),
+            np.array(stream.sentences, np.int64),
+            tuple(next(self.statistics.bigrams.tokens([text]))),
+        )
+
+
+def _joined(
+    streams: Sequence[_Arrays],
+    scores: dict[str, NDArray[np.float64]],
+) -> Passages:
+    lengths = np.array([len(stream[0]) for stream in streams], np.int64)
+    starts = np.cumsum(lengths) - lengths
+    owners = np.repeat(np.arange(len(streams)), lengths)
+    return Passages(
+        owners,
+        np.arange(len(owners)) - starts[owners],
+        np.concatenate([stream[0] for stream in streams]).astype(np.int64),
+        np.concatenate([stream[1] for stream in streams]),
+        np.concatenate([stream[2] for stream in streams]).astype(np.int64),
+        starts,
+        lengths,
+        scores,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """The morphemes that a question describes its answer by, each once, and what it asks for.
+
+    Attributes:
+        forms: The morphemes in order of appearance, without question words unless there are no others.
+        tags: The Kiwi tag of each.
+        ids: The number of each, as `stable_ids` gives them, shape (morphemes,).
+        idf: The inverse document frequency of each.
+        pairs: The places in `forms` of each two neighbours, every pair once, shape (pairs, 2).
+        asks: What kind of answer it asks for.
+    """
+
+    forms: tuple[str, ...]
+    tags: tuple[str, ...]
+    ids: NDArray[np.int64]
+    idf: NDArray[np.float64]
+    pairs: NDArray[np.intp]
+    asks: AnswerType
+
+
+def analyze_query(query: str, statistics: LexicalStatistics) -> Question:
+    """Analyse a question."""
+    stream = statistics.morphemes.analyse_query(query)
+    described = [form for form in stream.forms if form not in QUESTION_WORDS] or stream.forms
+    forms = tuple(dict.fromkeys(described))
+    tags = dict(zip(stream.forms, stream.tags, strict=True))
+    places = {form: place for place, form in enumerate(forms)}
+    sequence = [places[form] for form in described]
+    pairs = list(dict.fromkeys(pairwise(sequence)))
+    return Question(
+        forms,
+        tuple(tags[form] for form in forms),
+        stable_ids(forms, statistics),
+        statistics.idf(MORPHEMES, forms).astype(np.float64),
+        np.array(pairs, np.intp).reshape(-1, 2),
+        answer_type(stream),
+    )
+
+
+WINDOWS = (8, 16, 64)
+"""Lengths, in morphemes, of the windows in which closeness is measured."""
+
+CENTRE_WINDOW = 16
+"""The window that says where a passage matches best."""
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """Every place in the passages where a morpheme of the question stands, in reading order.
+
+    Attributes:
+        passages: How many passages there are.
+        at: The places in the passages laid end to end, shape (matches,).
+        owners: The passage of each.
+        places: Its place in that passage.
+        sentences: Its sentence.
+        slots: Which morpheme of the question it is.
+        present: Whether each passage has each morpheme: 0 or 1, shape (passages, morphemes of the question).
+    """
+
+    passages: int
+    at: NDArray[np.intp]
+    owners: NDArray[np.int64]
+    places: NDArray[np.int64]
+    sentences: NDArray[np.int64]
+    slots: NDArray[np.intp]
+    present: NDArray[np.float64]
+
+
+def find_matches(question: Question, passages: Passages) -> Matches:
+    """Find the question's morphemes in the passages."""
+    at, slots = np.nonzero(passages.token_ids[:, None] == question.ids)
+    owners = passages.owners[at]
+    present = np.zeros((len(passages), len(question.ids)))
+    present[owners, slots] = 1
+    return Matches(len(passages), at, owners, passages.places[at], passages.sentences[at], slots, present)
+
+
+def sentence_presence(matches: Matches) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Say which morphemes stand in each sentence that has any, and in it and the next one together.
+
+    Returns:
+        Two arrays of 0 and 1, of shape (sentences, morphemes of the question), and the passage of each sentence.
+    """
+    stride = int(matches.sentences.max(initial=0)) + 2
+    numbers, rows = np.unique(matches.owners * stride + matches.sentences, return_inverse=True)
+    single = np.zeros((len(numbers), matches.present.shape[1]))
+    single[rows, matches.slots] = 1
+    double = single.copy()
+    followed = np.flatnonzero(np.diff(numbers) == 1)
+    double[followed] = np.maximum(single[followed], single[followed + 1])
+    return single, double, numbers // stride
+
+
+def window_presence(matches: Matches, window: int) -> NDArray[np.bool_]:
+    """Say which morphemes stand within a number of morphemes from each match on, of its own passage.
+
+    Returns:
+        Shape (matches, morphemes of the question).
+    """
+    counts = np.zeros((len(matches.at) + 1, matches.present.shape[1]), np.int32)
+    counts[np.arange(1, len(counts)), matches.slots] = 1
+    np.cumsum(counts, axis=0, out=counts)
+    stride = int(matches.places.max(initial=0)) + max(WINDOWS) + 1
+    keys = matches.owners * stride + matches.places
+    return counts[np.searchsorted(keys, keys + window)] > counts[:-1]
+
+
+def best_by_passage(values: NDArray[np.float64], owners: NDArray[np.int64], passages: int) -> NDArray[np.float64]:
+    """Return the largest value of each passage, 0 for one that has none; the owners must be in order."""
+    best = np.zeros(passages)
+    if len(owners):
+        firsts = np.flatnonzero(np.diff(owners, prepend=-1))
+        best[owners[firsts]] = np.maximum.reduceat(values, firsts)
+    return best
+
+
+def pairs_found(question: Question, matches: Matches, *, reach: int) -> NDArray[np.float64]:
+    """Say which neighbours of the question stand in each passage in the same order, at most `reach` morphemes apart.
+
+    Only matches with at most `reach - 1` other matches between them are compared.
+
+    Returns:
+        0 or 1, shape (passages, pairs of the question).
+    """
+    numbers = np.full((len(question.ids), len(question.ids)), -1)
+    numbers[question.pairs[:, 0], question.pairs[:, 1]] = np.arange(len(question.pairs))
+    found = np.zeros((matches.passages, len(question.pairs)))
+    for step in range(1, min(reach, len(matches.at) - 1) + 1):
+        pair = numbers[matches.slots[:-step], matches.slots[step:]]
+        near = matches.places[step:] - matches.places[:-step] <= reach
+        kept = np.flatnonzero((pair >= 0) & near & (matches.owners[step:] == matches.owners[:-step]))
+        found[matches.owners[kept], pair[kept]] = 1
+    return found

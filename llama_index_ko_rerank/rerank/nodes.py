@@ -1,0 +1,154 @@
+"""New nodes in a new order, from old nodes and their new scores."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+from llama_index.core.schema import MetadataMode, NodeWithScore
+from numpy.typing import NDArray
+
+from llama_index_ko_rerank.rerank.windows import Span
+from llama_index_ko_rerank.text.normalize import check_text, normalize
+from llama_index_ko_rerank.types import RankedNode, SourceHit, legs_of
+
+
+def sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Turn logits into probabilities in 0-1, in float64 so that large logits stay apart, and without overflow.
+
+    >>> sigmoid(np.array([0.0, -np.inf, 800.0])).tolist()
+    [0.5, 0.0, 1.0]
+    """
+    small = np.exp(-np.abs(logits))
+    return np.where(logits >= 0, 1.0, small) / (1.0 + small)
+
+
+def blended(
+    retrieval_scores: NDArray[np.float64], probabilities: NDArray[np.float64], *, blend: float
+) -> NDArray[np.float64]:
+    """Mix what the first stage said of a question's candidates with what the reranker says.
+
+    Each is ``blend * retrieval + (1 - blend) * probability``, where ``retrieval`` is the first stage's score brought to
+    0-1: from the lowest of the list at 0 to the largest at 1, or 1 throughout where they are all equal. The range and
+    not the maximum is the scale, since cosines and fused ranks lie close together and far from 0.
+
+    Args:
+        retrieval_scores: One a candidate, on any scale, larger is better.
+        probabilities: One a candidate, in 0-1.
+        blend: The share of the first stage, in 0-1.
+
+    Returns:
+        One a candidate, in 0-1.
+
+    Source: Bruch, Gai, Ingber, "An analysis of fusion functions for hybrid retrieval", TOIS 2023.
+
+    >>> blended(np.array([7.0, 5.0, 6.0]), np.array([0.2, 0.9, 0.4]), blend=0.5).round(3).tolist()
+    [0.6, 0.45, 0.45]
+    """
+    low, high = retrieval_scores.min(initial=np.inf), retrieval_scores.max(initial=-np.inf)
+    scaled = (retrieval_scores - low) / (high - low) if high > low else np.ones_like(retrieval_scores)
+    mixed: NDArray[np.float64] = blend * scaled + (1 - blend) * probabilities
+    return mixed
+
+
+def reordered(
+    nodes: Sequence[NodeWithScore],
+    scores: NDArray[np.float64],
+    *,
+    top_n: int,
+    eligible: NDArray[np.bool_] | None = None,
+    windows: Sequence[Span | None] | None = None,
+    keep_retrieval_score: bool = False,
+) -> list[NodeWithScore]:
+    """Return the best nodes as new objects that carry the new scores; the old ones are left as they are.
+
+    Args:
+        nodes: The candidates, in the order of the first stage.
+        scores: One a node, larger is better.
+        top_n: How many at most.
+        eligible: Which nodes may come back; all where None.
+        windows: What stretch of each node's text its score rests on, None for all of it.
+        keep_retrieval_score: Whether the first stage's rank and score are kept as the leg ``retrieval``.
+
+    Returns:
+        Best first; equal scores keep the incoming order.
+    """
+    order = np.argsort(-scores, kind="stable")
+    if eligible is not None:
+        order = order[eligible[order]]
+    return [
+        _rescored(
+            nodes[place],
+            float(scores[place]),
+            int(place) + 1 if keep_retrieval_score else None,
+            windows[place] if windows else None,
+        )
+        for place in order[:top_n]
+    ]
+
+
+def _rescored(found: NodeWithScore, score: float, retrieval_rank: int | None, window: Span | None) -> NodeWithScore:
+    if retrieval_rank is None and window is None and not isinstance(found, RankedNode):
+        return found.model_copy(update={"score": score})
+    legs = legs_of(found)
+    if retrieval_rank is not None:
+        legs["retrieval"] = SourceHit(rank=retrieval_rank, score=float(found.score or 0.0))
+    return RankedNode(node=found.node, score=score, legs=legs, window=window)
+
+
+# Normalising changes nothing across white space, so that runs may be normalised one by one.
+_RUN = re.compile(r"\s+|\S+")
+
+
+def model_input_text(found: NodeWithScore, mode: MetadataMode) -> str:
+    """Return a node's text in its normal form.
+
+    Raises:
+        InvalidText: The text holds lone surrogates; the message names the node.
+    """
+    text = found.node.get_content(metadata_mode=mode)
+    check_text(text, f"the text of node {found.node.node_id!r}")
+    return normalize(text)
+
+
+def map_span_to_node(found: NodeWithScore, mode: MetadataMode, span: Span | None) -> Span | None:
+    """Find the stretch of a node's own text that a stretch of its readable text is.
+
+    Args:
+        found: The node.
+        mode: Which metadata its readable text has.
+        span: Offsets in `model_input_text`.
+
+    Returns:
+        Offsets in the text of the node without metadata, whole words where normalising changed it; None where `span` is
+        None, or holds metadata only, or where a template of the node's own hides its text.
+    """
+    if span is None:
+        return None
+    content, text = found.node.get_content(metadata_mode=mode), found.node.get_content(metadata_mode=MetadataMode.NONE)
+    place = content.rfind(text.strip())
+    if place < 0:
+        return None
+    moved = len(text) - len(text.lstrip()) - place
+    start, end = (min(max(offset + moved, 0), len(text)) for offset in original_span(content, span))
+    return (start, end) if start < end else None
+
+
+def original_span(text: str, span: Span) -> Span:
+    r"""Find what a stretch of a normalised text was before, in whole words where anything was changed.
+
+    >>> text = "제\u200b목: ＡＢＣ"
+    >>> normalize(text)[4:7], text[slice(*original_span(text, (4, 7)))]
+    ('ABC', 'ＡＢＣ')
+    """
+    if normalize(text) == text:
+        return span
+    place = 0
+    words = []
+    for run in _RUN.finditer(text):
+        length = len(normalize(run.group()))
+        if place < span[1] and place + length > span[0]:
+            words.append(run)
+        place += length
+    return (words[0].start(), words[-1].end()) if words else (0, 0)

@@ -1,0 +1,185 @@
+"""What the workers do: files and passages to rows and unit vectors, with a model that each loads once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from llama_index.core.base.embeddings.base import BaseEmbedding
+from llama_index.core.indices.utils import embed_nodes
+from llama_index.core.schema import TextNode
+from numpy.typing import NDArray
+
+from llama_index_ko_rerank.data import dataset_nodes
+from llama_index_ko_rerank.data.dataset import Passage, RetrievalDataset
+from llama_index_ko_rerank.errors import InvalidNode, InvalidText, InvalidVector, UnreadableDocument, UnsuitableModel
+from llama_index_ko_rerank.ingest.chunking import Chunker
+from llama_index_ko_rerank.ingest.documents import FoundFile, kind_of, read_document, read_payload
+from llama_index_ko_rerank.ingest.plan import FileToIngest
+from llama_index_ko_rerank.ingest.records import SourceRecord
+from llama_index_ko_rerank.scale.ray.rows import Batch, Encoded, Outcome, columns, rows_as_json
+from llama_index_ko_rerank.store.faiss.normalize import unit_vectors
+from llama_index_ko_rerank.store.sharded_layout import shard_of
+from llama_index_ko_rerank.store.sqlite.rows import NodeRow, to_rows
+
+_OF_ONE_DOCUMENT = (UnreadableDocument, InvalidNode, InvalidText, InvalidVector, UnsuitableModel)
+
+
+def file_item(planned: FileToIngest, shard: int) -> dict[str, Any]:
+    """Turn a planned file into the plain values that `FileEncoder` reads."""
+    return {
+        "shard": shard,
+        "document_id": planned.document_id,
+        "path": str(planned.file.path),
+        "name": planned.file.name,
+        "size": planned.file.size,
+        "record": json.dumps(asdict(planned.record)) if planned.record else "",
+    }
+
+
+class FileEncoder:
+    """Reads, splits and embeds files as `run_sync` does."""
+
+    def __init__(self, embed_model: BaseEmbedding, *, chunk_tokens: int | None, max_bytes: int) -> None:
+        os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the other workers use the other processors
+        self._model = embed_model
+        self._chunker = Chunker(embed_model, chunk_tokens=chunk_tokens)
+        self._max_bytes = max_bytes
+
+    def __call__(self, batch: Batch) -> dict[str, list[Any]]:
+        """Encode some files; one that cannot be read or embedded spoils no other."""
+        items = [dict(zip(batch, values, strict=True)) for values in zip(*batch.values(), strict=True)]
+        read = [self._read_item(item) for item in items]
+        together = [node for nodes in read if isinstance(nodes, list) for node in nodes]
+        try:
+            vectors = dict(zip((node.node_id for node in together), _vectors(together, self._model), strict=True))
+        except _OF_ONE_DOCUMENT:
+            vectors = {}  # then one by one
+        return columns([self._encoded(item, nodes, vectors) for item, nodes in zip(items, read, strict=True)])
+
+    def _read_item(self, item: Mapping[str, Any]) -> list[TextNode] | str | None:
+        """Read and split a file; the reason where it cannot be read, None where its text is what was indexed before."""
+        known = SourceRecord(**json.loads(item["record"])) if item["record"] else None
+        file = FoundFile(Path(str(item["path"])), str(item["name"]), int(item["size"]))
+        try:
+            return self._read(file, str(item["document_id"]), known)
+        except _OF_ONE_DOCUMENT as problem:
+            return str(problem)
+
+    def _encoded(
+        self, item: Mapping[str, Any], nodes: list[TextNode] | str | None, vectors: Mapping[str, NDArray[np.float32]]
+    ) -> Encoded:
+        document = Encoded(
+            shard=int(item["shard"]),
+            document_id=str(item["document_id"]),
+            name=str(item["path"]),
+            outcome="changed" if item["record"] else "added",
+            size=int(item["size"]),
+        )
+        if nodes is None:
+            return replace(document, outcome="unchanged")
+        if isinstance(nodes, str):
+            return replace(document, outcome="failed", reason=nodes)
+        try:
+            rows = to_rows(nodes)
+            own = np.array([vectors[node.node_id] for node in nodes]) if vectors else _vectors(nodes, self._model)
+        except _OF_ONE_DOCUMENT as problem:
+            return replace(document, outcome="failed", reason=str(problem))
+        return replace(document, chunks=len(rows), rows=rows_as_json(rows), vectors=own.astype(np.float32).tobytes())
+
+    def _read(self, file: FoundFile, document_id: str, known: SourceRecord | None) -> list[TextNode] | None:
+        """Read and split a file; None where its text is what was indexed before."""
+        kind = kind_of(file.path)
+        assert kind is not None  # the plan holds no others
+        payload = read_payload(file.path, max_bytes=self._max_bytes)
+        text = read_document(kind, payload)
+        recipe = self._chunker.recipe(kind, file)
+        content = self._chunker.content_sha256(recipe, text)
+        if known is not None and known.content_sha256 == content:
+            return None
+        record = SourceRecord(document_id, hashlib.sha256(payload).hexdigest(), recipe, content, chunks=0)
+        return self._chunker.chunked(file, text, record).nodes
+
+
+class PassageEncoder:
+    """Embeds the passages of a data set as `build_index` does, except those that are in their shard as they are."""
+
+    def __init__(self, embed_model: BaseEmbedding, *, writers: Sequence[Any], resumes: bool) -> None:
+        """Load nothing but what is given.
+
+        Args:
+            embed_model: The model.
+            writers: One handle of a `ShardWriter` a shard.
+            resumes: Whether the shards may hold some of the passages.
+        """
+        os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the other workers use the other processors
+        self._model = embed_model
+        self._writers = writers
+        self._resumes = resumes
+
+    def __call__(self, batch: Batch) -> dict[str, list[Any]]:
+        """Encode some passages."""
+        nodes, without_text = passage_nodes(batch)
+        rows = to_rows(nodes) if nodes else []
+        known = self._known(rows)
+        changed = [place for place, row in enumerate(rows) if known.get(row.node_id) != row.content_hash]
+        vectors = _vectors([nodes[place] for place in changed], self._model)
+        encoded = [self._encoded(rows[place], vectors[number], known) for number, place in enumerate(changed)]
+        written = {document.document_id for document in encoded}
+        encoded += [self._told(row.node_id, "unchanged") for row in rows if row.node_id not in written]
+        encoded += [self._told(passage_id, "failed", "has no text") for passage_id in without_text]
+        return columns(encoded)
+
+    def _known(self, rows: Sequence[NodeRow]) -> dict[str, str]:
+        """Ask the shards which of the rows they hold, and with which content."""
+        if not self._resumes:
+            return {}
+        import ray
+
+        ids: list[list[str]] = [[] for _ in self._writers]
+        for row in rows:
+            ids[shard_of(row.node_id, len(ids))].append(row.node_id)
+        asked = [writer.content_hashes.remote(some) for writer, some in zip(self._writers, ids, strict=True)]
+        return {node_id: digest for answer in ray.get(asked) for node_id, digest in answer.items()}
+
+    def _encoded(self, row: NodeRow, vector: NDArray[np.float32], known: Mapping[str, str]) -> Encoded:
+        return Encoded(
+            shard=shard_of(row.node_id, len(self._writers)),
+            document_id=row.node_id,
+            name=row.node_id,
+            outcome="changed" if row.node_id in known else "added",
+            size=len(row.text),
+            chunks=1,
+            rows=rows_as_json([row]),
+            vectors=vector.tobytes(),
+        )
+
+    def _told(self, node_id: str, outcome: Outcome, reason: str = "") -> Encoded:
+        shard = shard_of(node_id, len(self._writers))
+        return Encoded(shard=shard, document_id=node_id, name=node_id, outcome=outcome, reason=reason)
+
+
+def passage_nodes(batch: Batch) -> tuple[list[TextNode], list[str]]:
+    """Turn rows with ``id``, ``text`` and ``title`` into nodes; the ids of those without a text come apart."""
+    passages = [
+        Passage(str(identity), unicodedata.normalize("NFC", str(text)), str(title))
+        for identity, text, title in zip(batch["id"], batch["text"], batch["title"], strict=True)
+    ]
+    with_text = tuple(passage for passage in passages if passage.text.strip())
+    nodes = dataset_nodes(RetrievalDataset("", "", with_text, ()))
+    return nodes, [passage.id for passage in passages if not passage.text.strip()]
+
+
+def _vectors(nodes: Sequence[TextNode], model: BaseEmbedding) -> NDArray[np.float32]:
+    if not nodes:
+        return np.zeros((0, 0), np.float32)
+    by_id = embed_nodes(nodes, model)
+    ids = [node.node_id for node in nodes]
+    return unit_vectors([by_id[node_id] for node_id in ids], [f"node {node_id!r}" for node_id in ids])

@@ -1,0 +1,243 @@
+"""What training starts from: a model on disk or on the hub, or one made from nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, NamedTuple, TypeVar
+
+import torch
+from sentence_transformers import CrossEncoder, SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+from transformers import PreTrainedConfig
+
+from llama_index_ko_rerank.catalog import CatalogModel, PoolingMode, find_model
+from llama_index_ko_rerank.embed.loading import load_model, no_library_bars, set_max_tokens, set_pooling, token_counter
+from llama_index_ko_rerank.embed.model_folder import find_model_folder
+from llama_index_ko_rerank.embed.settings import DtypeName
+from llama_index_ko_rerank.errors import InvalidSetting, ModelNotFound, UnsuitableModel
+from llama_index_ko_rerank.train.models.scratch import small_cross_encoder, static_model
+from llama_index_ko_rerank.train.recipes.recipe import SCRATCH
+
+_Model = TypeVar("_Model", SentenceTransformer, CrossEncoder)
+
+LONGEST_PAIR = 512
+"""Question and context together are trained on up to this many tokens, whatever more a base could read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Base(Generic[_Model]):
+    """A model before training.
+
+    Attributes:
+        name: ``scratch``, a hub name, or the folder that was given.
+        revision: The commit of the hub that was asked for; None for the newest, a folder, or ``scratch``.
+        model: The model in float32, on its device; training changes it.
+        max_tokens: The longest input in tokens; None where there is no limit.
+        pooling: How token vectors become one; None where the model has no pooling.
+    """
+
+    name: str
+    revision: str | None
+    model: _Model
+    max_tokens: int | None
+    pooling: str | None = None
+
+    @property
+    def is_scratch(self) -> bool:
+        """Whether the model starts from nothing."""
+        return self.name == SCRATCH
+
+
+def bi_encoder_base(
+    base: str,
+    *,
+    texts: Sequence[str],
+    pooling: PoolingMode | None,
+    device: str,
+    seed: int,
+    dtype: DtypeName = "float32",
+) -> Base[SentenceTransformer]:
+    """Load or make an embedding model to train, with its prompts under ``query`` and ``document``.
+
+    Args:
+        base: ``scratch``, a folder, a catalog name, or a hub name.
+        texts: What the vocabulary of ``scratch`` is learnt from.
+        pooling: None is what the model or the catalog says, and otherwise the mean.
+        device: A torch device.
+        seed: Of the random vectors of ``scratch``.
+        dtype: Of the weights; ``bfloat16`` only for a backbone that stays as it is.
+
+    Raises:
+        InvalidSetting: A pooling was asked of a static embedding, which has none.
+        ModelNotFound: There is no such folder or catalog name, and the hub does not have it or is out of reach.
+        UnsuitableModel: It is no embedding model, is damaged, or its tokenizer has no pad token.
+    """
+    if base == SCRATCH:
+        if pooling not in (None, "mean"):
+            raise InvalidSetting(
+                f"base='scratch' is a static embedding, the mean of its tokens; pooling={pooling!r} needs a transformer"
+            )
+        return Base(SCRATCH, None, static_model(texts, seed=seed, device=device), max_tokens=None)
+    folder = find_model_folder(base)
+    model = load_model(folder, dtype=dtype, device=device, trust_remote_code=False)
+    found_pooling = set_pooling(model, folder, pooling)
+    token_counter(model, folder)  # refuses a tokenizer with no vocabulary
+    if isinstance(model[0], StaticEmbedding):
+        _bring_to_unit_spread(model[0])
+    else:
+        _check_pad_token(base, model)
+    model.prompts = {"query": folder.query_prompt, "document": folder.passage_prompt}
+    name = base if folder.is_local else folder.name
+    return Base(name, folder.revision, model, set_max_tokens(model, folder, None), found_pooling)
+
+
+def is_static_folder(base: str) -> bool:
+    """Return whether a base is a static embedding in a folder or in the wheel; nothing is loaded or downloaded."""
+    known = find_model(base)
+    folder = Path(base).expanduser()
+    modules = ((known.folder if known and not folder.is_dir() else None) or folder) / "modules.json"
+    return modules.is_file() and "StaticEmbedding" in modules.read_text(encoding="utf-8")
+
+
+def _bring_to_unit_spread(embedding: StaticEmbedding) -> None:
+    """Divide by the standard deviation, which changes no cosine: the recipes' rates are for numbers of about 1.
+
+    A file may hold any scale; 8-bit floats are stored with numbers of about 40.
+    """
+    weight = embedding.embedding.weight.data
+    weight /= weight.std()
+
+
+def cross_encoder_base(
+    base: str, *, texts: Sequence[str], device: str, seed: int, class_names: Sequence[str] = ()
+) -> Base[CrossEncoder]:
+    """Load or make a cross-encoder to train; a base without a head of that width gets a random one.
+
+    Args:
+        base: ``scratch``, a folder, a catalog name, or a hub name.
+        texts: What the vocabulary of ``scratch`` is learnt from.
+        device: A torch device.
+        seed: Of the weights of ``scratch``, and of a new head.
+        class_names: One logit for each of these classes; a single logit where there are none.
+
+    Raises:
+        ModelNotFound: There is no such folder or catalog name, and the hub does not have it or is out of reach.
+        UnsuitableModel: It cannot become a cross-encoder with such a head, or its tokenizer has no pad token.
+    """
+    num_labels = max(1, len(class_names))
+    if base == SCRATCH:
+        with no_library_bars():
+            model = small_cross_encoder(texts, seed=seed, device=device, num_labels=num_labels)
+        _name_classes(model, class_names)
+        return Base(SCRATCH, None, model, max_tokens=model.max_seq_length)
+    found = _find_cross_encoder(base)
+    model = _load_cross_encoder(found, device=device, seed=seed, num_labels=num_labels)
+    _check_pad_token(base, model)
+    known = found.catalog
+    model.max_seq_length = min(_longest_input(model), (known and known.max_tokens) or LONGEST_PAIR, LONGEST_PAIR)
+    _name_classes(model, class_names)
+    return Base(base if found.is_local else found.name, found.revision, model, max_tokens=model.max_seq_length)
+
+
+def trained_cross_encoder(name: str, *, device: str, role: str) -> CrossEncoder:
+    """Load a cross-encoder that has learnt already, to judge or to teach another.
+
+    Args:
+        name: A folder, a catalog name, or a hub name.
+        device: A torch device.
+        role: What it is wanted for, as an error says it.
+
+    Raises:
+        ModelNotFound: There is no such folder or catalog name, and the hub does not have it or is out of reach.
+        UnsuitableModel: It has no head of one logit that was trained.
+    """
+    found = _find_cross_encoder(name)
+    model = _load_cross_encoder(found, device=device, seed=0, num_labels=None)
+    config = _config(model)
+    if model.num_labels != 1 or "ForSequenceClassification" not in str((config.architectures or [""])[0]):
+        raise UnsuitableModel(f"the {role} {name!r} is no trained cross-encoder with one logit; pass another model")
+    model.max_seq_length = min(_longest_input(model), LONGEST_PAIR)
+    return model
+
+
+class _Found(NamedTuple):
+    name: str
+    revision: str | None
+    is_local: bool
+    catalog: CatalogModel | None
+
+
+def _find_cross_encoder(base: str) -> _Found:
+    is_local = Path(base).expanduser().is_dir()
+    known = None if is_local else find_model(base)
+    if known and known.folder:
+        return _Found(str(known.folder), None, True, known)
+    name = known.name if known else str(Path(base).expanduser()) if is_local else base
+    return _Found(name, known.revision if known else None, is_local, known)
+
+
+def _name_classes(model: CrossEncoder, class_names: Sequence[str]) -> None:
+    if class_names:
+        config = _config(model)
+        config.id2label = dict(enumerate(class_names))
+        config.label2id = {name: label for label, name in enumerate(class_names)}
+
+
+def _config(model: CrossEncoder) -> PreTrainedConfig:
+    assert model.model is not None  # `_load_cross_encoder` refuses one without
+    return model.model.config
+
+
+def _load_cross_encoder(found: _Found, *, device: str, seed: int, num_labels: int | None) -> CrossEncoder:
+    name = found.name
+    wanted = "a cross-encoder" if num_labels is None else f"a cross-encoder with {_logits(num_labels)}"
+    try:
+        with no_library_bars(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model: CrossEncoder = CrossEncoder(
+                name,
+                num_labels=num_labels,
+                revision=found.revision,
+                device=device,
+                local_files_only=found.is_local,
+                model_kwargs={"dtype": torch.float32, "use_safetensors": True},
+            )
+    except OSError as error:
+        raise ModelNotFound(
+            f"{name!r} is no folder with a model, and could not be fetched from the model hub "
+            f"({_first_line(error)}); pass a folder of this machine or 'scratch'"
+        ) from error
+    except (ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+        raise UnsuitableModel(f"{name!r} cannot become {wanted}: {_first_line(error)}") from error
+    if model.model is None or num_labels not in (None, model.num_labels):
+        raise UnsuitableModel(f"{name!r} has no transformer with {_logits(num_labels or 1)} to train")
+    return model
+
+
+def _logits(count: int) -> str:
+    return "one logit" if count == 1 else f"{count} logits"
+
+
+def _check_pad_token(base: str, model: SentenceTransformer | CrossEncoder) -> None:
+    if getattr(model.tokenizer, "pad_token", None) is None:
+        raise UnsuitableModel(
+            f"the tokenizer of {base!r} has no pad token, so texts of different length cannot be batched; "
+            "give it one and save it again"
+        )
+
+
+def _longest_input(model: CrossEncoder) -> int:
+    """Give the smaller of the tokenizer's limit and the number of positions that the model has vectors for."""
+    longest = model.max_seq_length or LONGEST_PAIR
+    for module in model.modules():
+        positions = getattr(module, "position_embeddings", None)
+        if isinstance(positions, torch.nn.Embedding):
+            taken = positions.padding_idx  # RoBERTa counts its positions from after this one
+            return min(longest, positions.num_embeddings - (0 if taken is None else taken + 1))
+    return longest
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

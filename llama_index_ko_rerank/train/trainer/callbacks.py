@@ -1,0 +1,67 @@
+"""One progress bar for a training run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from transformers import ProgressCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+
+class MetricProgressCallback(ProgressCallback):
+    """A bar over the steps that shows the last measured value; the library's own also prints each log entry."""
+
+    def __init__(self, metric: str) -> None:
+        super().__init__()
+        self._metric = metric
+
+    def on_log(
+        self,
+        args: TrainingArguments,  # noqa: ARG002  the library's signature
+        state: TrainerState,  # noqa: ARG002
+        control: TrainerControl,  # noqa: ARG002
+        logs: Mapping[str, float] | None = None,
+        **kwargs: Any,  # noqa: ARG002
+    ) -> None:
+        """Show the validation value beside the bar."""
+        value = (logs or {}).get(f"eval_{self._metric}")
+        if value is not None and self.training_bar is not None:
+            self.training_bar.set_postfix({self._metric: f"{value:.3f}"})
+
+
+def should_stop(values: Sequence[float], patience: int | None) -> bool:
+    """Say whether the last `patience` measurements are all no better than the best before them.
+
+    >>> should_stop([0.5, 0.6, 0.6, 0.55], patience=2), should_stop([0.5, 0.6, 0.55], patience=2)
+    (True, False)
+    """
+    if patience is None or not values:
+        return False
+    return len(values) - 1 - list(values).index(max(values)) >= patience
+
+
+class EarlyStopping(TrainerCallback):
+    """Ends the run by the trainer's own record of measurements, so that a resumed run ends where an unbroken one does.
+
+    The library's callback counts for itself, and forgets its count when a run is resumed.
+    """
+
+    def __init__(self, metric: str, patience: int) -> None:
+        self._metric, self._patience = metric, patience
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,  # noqa: ARG002  the library's signature
+        state: TrainerState,
+        control: TrainerControl,
+        **kwargs: Any,  # noqa: ARG002
+    ) -> None:
+        """Ask for the end after a measurement that leaves no more patience."""
+        if should_stop(measured(state, self._metric), self._patience):
+            control.should_training_stop = True
+
+
+def measured(state: TrainerState, metric: str) -> list[float]:
+    """List the values of a metric in the order that they were measured."""
+    name = f"eval_{metric}"
+    return [float(entry[name]) for entry in state.log_history if name in entry]

@@ -1,0 +1,157 @@
+"""Fitting a whole search to a collection: the weights of its legs, then the ranker above them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.postprocessor.types import BaseNodePostprocessor
+from llama_index.core.schema import NodeWithScore, QueryBundle
+from numpy.typing import NDArray
+
+from llama_index_ko_rerank.data.dataset import RetrievalDataset
+from llama_index_ko_rerank.errors import EmptyCorpus
+from llama_index_ko_rerank.evaluate.metrics import reciprocal_rank_at_k
+from llama_index_ko_rerank.evaluate.significance import Interval, paired_difference
+from llama_index_ko_rerank.rerank.ltr.features import FeatureExtractor
+from llama_index_ko_rerank.rerank.ltr.fit import RankingExample, fit_ranker
+from llama_index_ko_rerank.rerank.ltr.model import LearningToRank, load_ranker
+from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
+from llama_index_ko_rerank.train.tuning.blend import best_share, blend_example, held_out_values
+from llama_index_ko_rerank.train.tuning.fusion import FittedWeights, fit_weights, held_out_parts
+
+FEWEST_QUESTIONS = 100
+RankerChoice = Literal["none", "default", "fitted", "cross-encoder"]
+
+
+@dataclass(frozen=True, slots=True)
+class FittedSearch:
+    """What was fitted, what it gained on questions held out, and which of it is worth keeping.
+
+    Attributes:
+        questions: How many questions there were.
+        fusion: The weights of the legs; None where there is one leg only.
+        ranker: What should reorder: nothing, the ranker that ships, `fitted_ranker`, or the cross-encoder.
+        fitted_ranker: The ranker fitted on all questions; use it only where `ranker` says so.
+        gains: By part, MRR@10 with it less MRR@10 without it, on held-out questions: ``fusion`` against the best leg,
+            ``default ranker`` against the first stage, ``fitted ranker`` against the better of these two,
+            ``cross-encoder`` against what was best before it.
+        blend: The share of the first stage in the scores of the cross-encoder, 0-1; None where there is none.
+    """
+
+    questions: int
+    fusion: FittedWeights | None
+    ranker: RankerChoice
+    fitted_ranker: LearningToRank
+    gains: dict[str, Interval]
+    blend: float | None = None
+
+
+def tune_search(
+    lexical: KoreanBM25Retriever,
+    dev_set: RetrievalDataset,
+    *,
+    dense: BaseRetriever | None = None,
+    reranker: BaseNodePostprocessor | None = None,
+    folds: int = 5,
+    seed: int = 0,
+    on_step: Callable[[str], None] = lambda _: None,
+) -> FittedSearch:
+    """Fit fusion and ranker on questions whose passages are known, and keep a part only if it helps.
+
+    All gains come from cross-validation over passages. The fusion stays where `fit_weights` finds that it gains. The
+    ranker that ships, which was fitted on much more, stays where it does not lose; one fitted here replaces it only
+    where its gain over it is certain, that is, where the 95 % interval is above 0. So does the cross-encoder, which is
+    much slower: its scores are blended with those of the first stage, in the share that is best.
+
+    Args:
+        lexical: The lexical retriever over the collection, as deep as the ranker's candidates.
+        dev_set: 100 questions or more; its passage ids are the collection's node ids.
+        dense: A retriever over vectors of the same nodes, where there is one.
+        reranker: A cross-encoder, where there is one, that returns all candidates with probabilities and no blend.
+        folds: How many parts cross-validation makes.
+        seed: Of the parts, the networks and the intervals.
+        on_step: Told what begins.
+
+    Raises:
+        EmptyCorpus: There are fewer than 100 questions.
+    """
+    if len(dev_set.questions) < FEWEST_QUESTIONS:
+        raise EmptyCorpus(f"fitting needs {FEWEST_QUESTIONS} questions or more, not {len(dev_set.questions)}")
+    gains: dict[str, Interval] = {}
+    fusion = None
+    first_stage: BaseRetriever = lexical
+    if dense is not None:
+        on_step("fitting how much each leg counts")
+        legs = {"lexical": lexical, "dense": dense}
+        fusion = fit_weights(legs, dev_set, folds=folds, seed=seed)
+        gains["fusion"] = fusion.gain
+        first_stage = fusion.retriever(legs, similarity_top_k=lexical.similarity_top_k)
+    on_step("reading the candidates of every question")
+    found = [list(first_stage.retrieve(QueryBundle(question.text))) for question in dev_set.questions]
+    examples = _examples(found, lexical, dev_set)
+    on_step("fitting the ranker")
+    tokenizers = lexical.lexical_index.identity
+    fitted = fit_ranker(examples, seed=seed, tokenizers=tokenizers, notes={"data": dev_set.name})
+    values = {
+        "none": np.array([_reciprocal_rank(example, None) for example in examples]),
+        "default": np.array([_reciprocal_rank(example, load_ranker()) for example in examples]),
+        "fitted": _held_out(examples, dev_set, folds, seed),
+    }
+    gains["default ranker"] = paired_difference(values["default"], values["none"], seed=seed)
+    choice: RankerChoice = "default" if gains["default ranker"].value >= 0 else "none"
+    gains["fitted ranker"] = paired_difference(values["fitted"], values[choice], seed=seed)
+    if gains["fitted ranker"].low > 0:
+        choice = "fitted"
+    blend = None
+    if reranker is not None:
+        on_step("reading the candidates with the cross-encoder")
+        judged = [
+            blend_example(question.text, hits, example.relevant, reranker)
+            for question, hits, example in zip(dev_set.questions, found, examples, strict=True)
+        ]
+        blend = best_share(judged)
+        in_turn = held_out_values(judged, held_out_parts(dev_set.questions, folds, seed))
+        gains["cross-encoder"] = paired_difference(in_turn, values[choice], seed=seed)
+        if gains["cross-encoder"].low > 0:
+            choice = "cross-encoder"
+    return FittedSearch(len(dev_set.questions), fusion, choice, fitted, gains, blend)
+
+
+def _examples(
+    found: Sequence[list[NodeWithScore]], lexical: KoreanBM25Retriever, dev_set: RetrievalDataset
+) -> list[RankingExample]:
+    extractor = FeatureExtractor(lexical.lexical_index)
+    examples = []
+    for question, hits in zip(dev_set.questions, found, strict=True):
+        relevant = tuple(row for row, hit in enumerate(hits) if hit.node.node_id in question.passage_ids)
+        examples.append(RankingExample(extractor.matrix(question.text, hits), relevant))
+    return examples
+
+
+def _held_out(
+    examples: Sequence[RankingExample], dev_set: RetrievalDataset, folds: int, seed: int
+) -> NDArray[np.float64]:
+    values = np.zeros(len(examples))
+    for part in held_out_parts(dev_set.questions, folds, seed):
+        ranker = fit_ranker([example for example, out in zip(examples, part, strict=True) if not out], seed=seed)
+        for place in np.flatnonzero(part).tolist():
+            values[place] = _reciprocal_rank(examples[place], ranker)
+    return values
+
+
+def _reciprocal_rank(example: RankingExample, ranker: LearningToRank | None) -> float:
+    if not example.relevant:
+        return 0.0
+    rows = np.arange(len(example.matrix))
+    if ranker is not None:
+        rows = np.argsort(-ranker.scores(example.matrix), kind="stable")
+    return reciprocal_rank_at_k(rows.tolist(), set(example.relevant), k=10)
+
+
+def gain_text(gains: Mapping[str, Interval]) -> list[str]:
+    """Say each gain in a line: the part, its value, and its 95 % interval."""
+    return [f"{part}: {gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}] MRR@10" for part, gain in gains.items()]
