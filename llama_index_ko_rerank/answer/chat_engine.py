@@ -21,8 +21,8 @@ from llama_index.core.schema import NodeWithScore
 from llama_index.core.tools import ToolOutput
 
 from llama_index_ko_rerank.answer.condense import Condenser, StandaloneQuestion
-from llama_index_ko_rerank.answer.engines import KoreanQueryEngine, build_query_engine, build_synthesizer
 from llama_index_ko_rerank.answer.extracts import SentenceScorer
+from llama_index_ko_rerank.answer.query_engine import KoreanQueryEngine, build_query_engine, build_synthesizer
 from llama_index_ko_rerank.answer.synthesis import SourcedSynthesizer
 from llama_index_ko_rerank.text.normalize import check_query
 

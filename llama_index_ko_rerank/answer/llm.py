@@ -59,9 +59,9 @@ def connect_llm(
     _check_numbers(timeout_s, retries, context_window, max_tokens)
     api_key = _key_from(api_key_env)
     require("chat", "llama_index.llms.openai_like", needed_for="an LLM on a server")
-    from llama_index_ko_rerank.answer.served_llm import served_llm
+    from llama_index_ko_rerank.answer.openai_compatible import openai_compatible_llm
 
-    return served_llm(
+    return openai_compatible_llm(
         base_url,
         model.strip(),
         timeout_s=float(timeout_s),

@@ -7,11 +7,11 @@ from collections.abc import AsyncGenerator
 from html import escape
 from typing import Any
 
+from llama_index_ko_rerank.app.chat_service import LONGEST_QUESTION, ChatService, Turn, ViewState
+from llama_index_ko_rerank.app.components import SearchOptions
 from llama_index_ko_rerank.app.render_answer import answer_html, welcome_html
 from llama_index_ko_rerank.app.render_sources import sources_html
-from llama_index_ko_rerank.app.session import LONGEST_QUESTION, Answerer, Snapshot, Turn
-from llama_index_ko_rerank.app.switches import Switches
-from llama_index_ko_rerank.app.wording import LEGS, RERANKERS, SOURCE_COUNTS
+from llama_index_ko_rerank.app.strings_ko import LEGS, RERANKERS, SOURCE_COUNTS
 from llama_index_ko_rerank.extras import require
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read by gradio when it is imported and when a page is made
@@ -26,7 +26,7 @@ _FORGET_S = 3600
 _MOST_TURNS = 10
 
 
-def mount_page(app: FastAPI, answerer: Answerer, *, host: str, port: int) -> None:
+def mount_page(app: FastAPI, answerer: ChatService, *, host: str, port: int) -> None:
     """Put the page at the root of an app, with nothing of gradio's that sends or keeps what was asked."""
     gr.mount_gradio_app(
         app,
@@ -46,7 +46,7 @@ def mount_page(app: FastAPI, answerer: Answerer, *, host: str, port: int) -> Non
     )
 
 
-def build_page(answerer: Answerer) -> gr.Blocks:
+def build_page(answerer: ChatService) -> gr.Blocks:
     """Lay the page out over an answerer.
 
     Every browser tab has a session of its own, in which its conversation is kept, so that a question can go on from the
@@ -85,8 +85,8 @@ def build_page(answerer: Answerer) -> gr.Blocks:
         async def answered(
             text: str, legs: str, reranker: str, sources: int, turns: tuple[Turn, ...], panel_html: str
         ) -> AsyncGenerator[tuple[Any, ...], None]:
-            switches = Switches(legs, reranker, sources)  # type: ignore[arg-type]  # it checks them
-            shown: Snapshot | None = None
+            switches = SearchOptions(legs, reranker, sources)  # type: ignore[arg-type]  # it checks them
+            shown: ViewState | None = None
             async for snapshot in answerer.ask(text, switches, turns):
                 if _changes_panel(snapshot, shown):
                     panel_html = sources_html(snapshot)
@@ -135,14 +135,14 @@ def build_page(answerer: Answerer) -> gr.Blocks:
     return page
 
 
-def _changes_panel(shown: Snapshot, before: Snapshot | None) -> bool:
+def _changes_panel(shown: ViewState, before: ViewState | None) -> bool:
     """Leave the last sources in place until there are new ones, so that the page does not jump."""
     if shown.sources:
         return before is None or before.sources != shown.sources
     return shown.stage in ("done", "refused")
 
 
-def _head(answerer: Answerer) -> str:
+def _head(answerer: ChatService) -> str:
     parts = answerer.parts
     return (
         '<header class="masthead"><div><h1>문서에 묻기</h1>'

@@ -8,15 +8,15 @@ from html import escape
 
 from llama_index_ko_rerank.answer.citations import without_citations
 from llama_index_ko_rerank.answer.prompts import EXTRACTS_LEAD, SOURCES_LEAD
-from llama_index_ko_rerank.app.parts import SearchParts
-from llama_index_ko_rerank.app.session import Snapshot, StageTimes, Turn
-from llama_index_ko_rerank.app.wording import KINDS, LEGS, RERANKERS, SEARCHING, STAGES, WRITING
+from llama_index_ko_rerank.app.chat_service import StageTimes, Turn, ViewState
+from llama_index_ko_rerank.app.components import SearchComponents
+from llama_index_ko_rerank.app.strings_ko import KINDS, LEGS, RERANKERS, SEARCHING, STAGES, WRITING
 
 _CITATION = re.compile(r"\[(\d{1,3})\]")
 _LEADS = frozenset([EXTRACTS_LEAD, SOURCES_LEAD])
 
 
-def answer_html(shown: Snapshot, earlier: Sequence[Turn] = ()) -> str:
+def answer_html(shown: ViewState, earlier: Sequence[Turn] = ()) -> str:
     """Show the question, the answer so far with its citations as links, what each stage took, and earlier turns."""
     notice = f'<p class="notice" role="alert">{escape(shown.notice)}</p>' if shown.notice else ""
     if shown.stage == "refused":
@@ -91,7 +91,7 @@ def times_html(times: StageTimes) -> str:
     )
 
 
-def welcome_html(parts: SearchParts) -> str:
+def welcome_html(parts: SearchComponents) -> str:
     """Show what may be asked, before anything was."""
     titles = "".join(f"<li>{escape(title)}</li>" for title in parts.titles)
     return (
@@ -101,7 +101,7 @@ def welcome_html(parts: SearchParts) -> str:
     )
 
 
-def _searched(shown: Snapshot) -> str:
+def _searched(shown: ViewState) -> str:
     if shown.searched in ("", shown.question):
         return ""
     return f'<p class="searched">앞의 질문에 이어 찾은 말: <b>{escape(shown.searched)}</b></p>'
@@ -117,7 +117,7 @@ def _earlier(turns: Sequence[Turn]) -> str:
     return f'<details class="earlier"><summary>앞서 물은 것 {len(turns)}개</summary><dl>{said}</dl></details>'
 
 
-def _foot(shown: Snapshot) -> str:
+def _foot(shown: ViewState) -> str:
     kind = f'<span class="badge {shown.kind}">{KINDS[shown.kind]}</span>' if shown.kind in KINDS else ""
     how = f"{LEGS[shown.switches.legs]} 찾기 · 재순위 {RERANKERS[shown.switches.reranker]}"
     copy = '<button type="button" class="tool" data-action="copy">답 복사</button>' if shown.stage == "done" else ""

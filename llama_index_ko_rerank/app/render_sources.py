@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from llama_index_ko_rerank.app.chat_service import ViewState
 from llama_index_ko_rerank.app.highlight import Segment, excerpt_span, segments
-from llama_index_ko_rerank.app.session import Snapshot
 from llama_index_ko_rerank.app.source_view import LegView, MatchedWords, Outranked, SourceView
-from llama_index_ko_rerank.app.wording import LEG_SCORES
+from llama_index_ko_rerank.app.strings_ko import LEG_SCORES
 
 _LEG_ORDER = list(LEG_SCORES)
 
 
-def sources_html(shown: Snapshot) -> str:
+def sources_html(shown: ViewState) -> str:
     """Show each source with its ranks before and after reranking, its scores, its words and its best sentence."""
     if not shown.sources:
         return ""

@@ -10,15 +10,15 @@ from fastapi import FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.staticfiles import StaticFiles
 
-from llama_index_ko_rerank.app.delivery import PAGE_FILES, Delivery
+from llama_index_ko_rerank.app.chat_service import ChatService
 from llama_index_ko_rerank.app.page import mount_page
-from llama_index_ko_rerank.app.session import Answerer
+from llama_index_ko_rerank.app.security import PAGE_FILES, SecurityMiddleware
 
 _FOLDER = Path(__file__).parent / "files"
 _LOOPBACK_NAMES = ["127.0.0.1", "localhost"]
 
 
-def build_server(answerer: Answerer, *, host: str = "127.0.0.1", port: int = 7860) -> FastAPI:
+def build_server(answerer: ChatService, *, host: str = "127.0.0.1", port: int = 7860) -> FastAPI:
     """Return the page as an ASGI app.
 
     Where it listens on this machine only, it answers only to this machine's names, so that no web site can read it by
@@ -27,13 +27,13 @@ def build_server(answerer: Answerer, *, host: str = "127.0.0.1", port: int = 786
     app = FastAPI(title="ko-rerank", docs_url=None, redoc_url=None, openapi_url=None)
     app.mount(PAGE_FILES, StaticFiles(directory=_FOLDER))
     mount_page(app, answerer, host=host, port=port)
-    app.add_middleware(Delivery)
+    app.add_middleware(SecurityMiddleware)
     if is_loopback(host):
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=_LOOPBACK_NAMES)
     return app
 
 
-def serve(answerer: Answerer, *, host: str = "127.0.0.1", port: int = 7860) -> None:
+def serve(answerer: ChatService, *, host: str = "127.0.0.1", port: int = 7860) -> None:
     """Serve the page until the process is interrupted."""
     app = build_server(answerer, host=host, port=port)
     uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)

@@ -28,17 +28,17 @@ def chat(
     configure()
     writer = llm_of(llm, llm_model)
     _check_free(host, port)
-    from llama_index_ko_rerank.app.parts import open_parts, warm_up
+    from llama_index_ko_rerank.app.chat_service import ChatService
+    from llama_index_ko_rerank.app.components import open_components, warm_up
     from llama_index_ko_rerank.app.server import is_loopback, serve
-    from llama_index_ko_rerank.app.session import Answerer
 
-    parts = open_parts(folder)
+    parts = open_components(folder)
     warm_up(parts)
     shown = f"[{host}]" if ":" in host else host
     output.print(f"{parts.passages} passages of {parts.documents} documents: [bold]http://{shown}:{port}[/]")
     if not is_loopback(host):
         errors.print("anyone who reaches this address can read what is indexed; there is no password", style="yellow")
-    serve(Answerer(parts, writer), host=host, port=port)
+    serve(ChatService(parts, writer), host=host, port=port)
 
 
 def _check_free(host: str, port: int) -> None:

@@ -13,10 +13,10 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from llama_index_ko_rerank.errors import KoRerankError
 from llama_index_ko_rerank.serve.embedding_routes import EMBEDDINGS, embedding_routes
 from llama_index_ko_rerank.serve.errors import error_response, invalid_fields, refusal_of, unexpected
-from llama_index_ko_rerank.serve.health_routes import watch_routes
+from llama_index_ko_rerank.serve.health_routes import health_routes
 from llama_index_ko_rerank.serve.limits import Gate
 from llama_index_ko_rerank.serve.metrics import Metrics
-from llama_index_ko_rerank.serve.middleware import HEALTH, METRICS, Door, get_context, stated_key
+from llama_index_ko_rerank.serve.middleware import HEALTH, METRICS, RequestMiddleware, get_context, stated_key
 from llama_index_ko_rerank.serve.models import Models, Service, load_models
 from llama_index_ko_rerank.serve.rerank_routes import COHERE_PATHS, RERANK, rerank_routes
 from llama_index_ko_rerank.serve.search_routes import SEARCH, search_routes
@@ -62,9 +62,9 @@ def app_of(settings: ServerSettings, models: Models) -> FastAPI:
     app.include_router(rerank_routes(service), dependencies=key)
     app.include_router(embedding_routes(service), dependencies=key)
     app.include_router(search_routes(service), dependencies=key)
-    app.include_router(watch_routes(service))
+    app.include_router(health_routes(service))
     _answer_failures(app)
-    app.add_middleware(Door, settings=settings, gate=gate, metrics=service.metrics)
+    app.add_middleware(RequestMiddleware, settings=settings, gate=gate, metrics=service.metrics)
     return app
 
 

@@ -31,7 +31,7 @@ class Health(BaseModel):
     collection: bool
 
 
-def watch_routes(service: Service) -> APIRouter:
+def health_routes(service: Service) -> APIRouter:
     """Make the routes."""
     router = APIRouter(tags=["watch"])
     models = service.models

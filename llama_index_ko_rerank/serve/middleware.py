@@ -27,7 +27,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _UNANSWERED = 500
 
 
-class Visit:
+class RequestContext:
     """One request.
 
     Args:
@@ -87,9 +87,9 @@ class Visit:
         logger.info("request", extra={"facts": facts | self._noted})
 
 
-def get_context(request: Request) -> Visit:
+def get_context(request: Request) -> RequestContext:
     """Return what is known of a request."""
-    visit: Visit = request.state.visit
+    visit: RequestContext = request.state.visit
     return visit
 
 
@@ -103,7 +103,7 @@ def stated_key(settings: ServerSettings) -> list[params.Depends]:
     return [Depends(HTTPBearer(auto_error=False))] if settings.api_key else []
 
 
-class Door:
+class RequestMiddleware:
     """ASGI middleware that lets requests in.
 
     ``/health`` needs no key; it and ``/metrics`` are answered also where the service is full or stopping.
@@ -127,7 +127,7 @@ class Door:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        visit = Visit(scope, log_texts=self._settings.log_texts)
+        visit = RequestContext(scope, log_texts=self._settings.log_texts)
         scope.setdefault("state", {})["visit"] = visit
         send = visit.naming(send)
         try:

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from llama_index_ko_rerank.rerank.cross_encoder.scorer import CrossEncoderScorer
 from llama_index_ko_rerank.rerank.nodes import sigmoid
 from llama_index_ko_rerank.serve.errors import documented
-from llama_index_ko_rerank.serve.middleware import Visit, get_context
+from llama_index_ko_rerank.serve.middleware import RequestContext, get_context
 from llama_index_ko_rerank.serve.models import Service, check_model
 from llama_index_ko_rerank.serve.schemas import CohereRanking, CohereRerank, EitherRerank, TeiRanking, TeiRerank
 from llama_index_ko_rerank.text.normalize import check_query, normalize
@@ -111,7 +111,7 @@ def rerank_routes(service: Service) -> APIRouter:
     return router
 
 
-async def _tei(service: Service, body: TeiRerank, visit: Visit) -> list[dict[str, Any]]:
+async def _tei(service: Service, body: TeiRerank, visit: RequestContext) -> list[dict[str, Any]]:
     service.check_query(body.query)
     service.check_texts("texts", body.texts)
     visit.note(query=body.query, texts=body.texts)
@@ -127,7 +127,7 @@ async def _tei(service: Service, body: TeiRerank, visit: Visit) -> list[dict[str
     ]
 
 
-async def _cohere(service: Service, body: CohereRerank, visit: Visit) -> dict[str, Any]:
+async def _cohere(service: Service, body: CohereRerank, visit: RequestContext) -> dict[str, Any]:
     models = service.models
     check_model(body.model, models.rerank_name)
     texts = [document if isinstance(document, str) else document.text for document in body.documents]

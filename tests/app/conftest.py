@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from llama_index.core.schema import TextNode
 
-from llama_index_ko_rerank.app.parts import SearchParts, open_parts
+from llama_index_ko_rerank.app.components import SearchComponents, open_components
 from llama_index_ko_rerank.collection import CollectionSettings, index_folder, write_settings
 from llama_index_ko_rerank.embed import KoreanEmbedding
 from llama_index_ko_rerank.store import build_index
@@ -33,5 +33,5 @@ def collection_folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def parts(collection_folder) -> SearchParts:
-    return open_parts(collection_folder)
+def parts(collection_folder) -> SearchComponents:
+    return open_components(collection_folder)

@@ -14,9 +14,9 @@ import time
 import pytest
 import uvicorn
 
-from llama_index_ko_rerank.app.parts import open_parts, warm_up
+from llama_index_ko_rerank.app.chat_service import ChatService
+from llama_index_ko_rerank.app.components import open_components, warm_up
 from llama_index_ko_rerank.app.server import build_server
-from llama_index_ko_rerank.app.session import Answerer
 from llama_index_ko_rerank.collection import CollectionSettings, index_folder, write_settings
 from llama_index_ko_rerank.data import dataset_nodes, load_dataset
 from llama_index_ko_rerank.embed import KoreanEmbedding
@@ -43,11 +43,11 @@ def address(tmp_path_factory):
     hostile = nodes[0].model_copy(update={"id_": "hostile", "text": HOSTILE, "metadata": {"title": "<b>깃발</b>"}})
     build_index([*nodes, hostile], index_folder(folder), embed_model=KoreanEmbedding())
     write_settings(folder, CollectionSettings("ko-static"))
-    parts = open_parts(folder)
+    parts = open_components(folder)
     warm_up(parts)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
-        app = build_server(Answerer(parts), port=port)
+        app = build_server(ChatService(parts), port=port)
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llama_index_ko_rerank.app.chat_service import StageTimes, Turn, ViewState
+from llama_index_ko_rerank.app.components import SearchOptions
 from llama_index_ko_rerank.app.highlight import Marks
 from llama_index_ko_rerank.app.render_answer import answer_body, answer_html, times_html
 from llama_index_ko_rerank.app.render_sources import source_html, sources_html
-from llama_index_ko_rerank.app.session import Snapshot, StageTimes, Turn
 from llama_index_ko_rerank.app.source_view import LegView, MatchedWords, Outranked, SourceView
-from llama_index_ko_rerank.app.switches import Switches
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'&<a href=javascript:alert(1)>"
 OURS = {"section", "article", "header", "footer", "h2", "h3", "p", "ul", "li", "div", "span", "small", "mark", "i", "b"}
@@ -62,9 +62,9 @@ def only_ours(html):
 
 
 def test_what_documents_questions_and_answers_hold_is_text_and_never_markup():
-    shown = Snapshot(
+    shown = ViewState(
         HOSTILE,
-        Switches(),
+        SearchOptions(),
         "done",
         searched=HOSTILE + "!",
         answer=f"- {HOSTILE} [1]\n{HOSTILE}",

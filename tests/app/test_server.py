@@ -10,9 +10,9 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from llama_index_ko_rerank.app.delivery import LARGEST_REQUEST, delivered_page
+from llama_index_ko_rerank.app.chat_service import ChatService
+from llama_index_ko_rerank.app.security import LARGEST_REQUEST, delivered_page
 from llama_index_ko_rerank.app.server import build_server, is_loopback
-from llama_index_ko_rerank.app.session import Answerer
 from llama_index_ko_rerank.cli import app as command_line
 from llama_index_ko_rerank.errors import InvalidSetting
 
@@ -22,7 +22,7 @@ def get(parts):
     """Ask the app for a path, without a socket."""
     import asyncio
 
-    transport = httpx.ASGITransport(build_server(Answerer(parts)))
+    transport = httpx.ASGITransport(build_server(ChatService(parts)))
 
     def asked(path, method="GET", **settings):
         async def one():
@@ -78,8 +78,8 @@ def test_what_the_browser_asks_for_is_there_and_compressed_pages_are_rewritten_t
         "/gradio_api/runs",
         "/monitoring",
         "/docs",
-        "/page/../session.py",
-        "/page/%2e%2e/session.py",
+        "/page/../server.py",
+        "/page/%2e%2e/server.py",
     ],
 )
 def test_what_the_page_does_not_need_is_not_there(get, path):

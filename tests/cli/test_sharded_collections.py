@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from llama_index_ko_rerank import build_query_engine, open_collection
-from llama_index_ko_rerank.app.parts import open_parts
+from llama_index_ko_rerank.app.components import open_components
 from llama_index_ko_rerank.cli import app
 from llama_index_ko_rerank.collection import CollectionSettings, index_folder, write_settings
 from llama_index_ko_rerank.data import dataset_nodes, load_dataset
@@ -50,7 +50,7 @@ def test_search_and_explain_find_what_they_find_in_one_index(folders):
 
 
 def test_the_page_counts_all_shards(folders):
-    one, many = (open_parts(folders / name) for name in ("하나", "여럿"))
+    one, many = (open_components(folders / name) for name in ("하나", "여럿"))
     assert (many.passages, many.documents) == (one.passages, one.documents)
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import QueryBundle
 
 from llama_index_ko_rerank.answer.sources import source_title
-from llama_index_ko_rerank.app.switches import Legs, RerankerKind, Switches
 from llama_index_ko_rerank.catalog import DEFAULT_RERANKER
 from llama_index_ko_rerank.collection import CollectionSettings, open_collection, read_settings
-from llama_index_ko_rerank.errors import EmptyCorpus, InvalidSetting
+from llama_index_ko_rerank.errors import EmptyCorpus, InvalidSetting, nearest
 from llama_index_ko_rerank.rerank.cross_encoder.postprocessor import CrossEncoderNodePostprocessor
 from llama_index_ko_rerank.rerank.ltr.model import DEFAULT
 from llama_index_ko_rerank.rerank.ltr.postprocessor import LearningToRankPostprocessor
@@ -24,12 +24,45 @@ from llama_index_ko_rerank.retrieve.lexical_index import LexicalIndex
 from llama_index_ko_rerank.store.sharded_store import ShardedVectorStore
 from llama_index_ko_rerank.store.vector_store import DurableFaissVectorStore
 
+Legs = Literal["hybrid", "lexical", "dense"]
+RerankerKind = Literal["none", "ranker", "cross-encoder"]
+
 CANDIDATES = 30
+MOST_SOURCES = 10
 _SHOWN_TITLES = 6
 
 
 @dataclass(frozen=True, slots=True)
-class SearchParts:
+class SearchOptions:
+    """How a question is searched.
+
+    Attributes:
+        legs: By words and by meaning together, by words only, or by meaning only.
+        reranker: What reorders the candidates.
+        sources: How many passages the answer is made from, 1-10.
+
+    Raises:
+        InvalidSetting: A name is unknown or the number is out of range.
+    """
+
+    legs: Legs = "hybrid"
+    reranker: RerankerKind = "ranker"
+    sources: int = 5
+
+    def __post_init__(self) -> None:
+        if self.legs not in get_args(Legs):
+            raise InvalidSetting(f"no search is called {self.legs!r}; {nearest(str(self.legs), get_args(Legs))}")
+        if self.reranker not in get_args(RerankerKind):
+            known = get_args(RerankerKind)
+            raise InvalidSetting(f"no reranker is called {self.reranker!r}; {nearest(str(self.reranker), known)}")
+        if isinstance(self.sources, bool) or not isinstance(self.sources, int):
+            raise InvalidSetting(f"the number of sources is a whole number, not {self.sources!r}")
+        if not 1 <= self.sources <= MOST_SOURCES:
+            raise InvalidSetting(f"the number of sources must be 1 to {MOST_SOURCES}, not {self.sources}")
+
+
+@dataclass(frozen=True, slots=True)
+class SearchComponents:
     """What a question is asked of.
 
     Attributes:
@@ -50,14 +83,14 @@ class SearchParts:
     lexical: KoreanBM25Retriever
     retrievers: Mapping[Legs, BaseRetriever]
     rerankers: Mapping[RerankerKind, BaseNodePostprocessor]
-    usual: Switches
+    usual: SearchOptions
 
     @property
     def lexical_index(self) -> LexicalIndex:
         """The words of the collection."""
         return self.lexical.lexical_index
 
-    def check(self, switches: Switches) -> None:
+    def check(self, switches: SearchOptions) -> None:
         """Refuse a switch that this collection has nothing for.
 
         Raises:
@@ -70,7 +103,7 @@ class SearchParts:
             )
 
 
-def open_parts(folder: str | Path, *, candidates: int = CANDIDATES) -> SearchParts:
+def open_components(folder: str | Path, *, candidates: int = CANDIDATES) -> SearchComponents:
     """Open a collection for the page, with the ranker and a cross-encoder.
 
     The ranker and the cross-encoder are the collection's own where it has them, otherwise those that ship.
@@ -95,7 +128,7 @@ def open_parts(folder: str | Path, *, candidates: int = CANDIDATES) -> SearchPar
     if not titles:
         raise EmptyCorpus(f"{str(folder)!r} has no passages yet; index some with `ko-rerank index {folder} --source X`")
     dense = collection.index.as_retriever(similarity_top_k=candidates)
-    return SearchParts(
+    return SearchComponents(
         name=Path(folder).resolve().name,
         passages=store.count,
         documents=len(titles),
@@ -107,11 +140,11 @@ def open_parts(folder: str | Path, *, candidates: int = CANDIDATES) -> SearchPar
             "dense": HybridRetriever({"dense": dense}, similarity_top_k=candidates),
         },
         rerankers=_rerankers(Path(folder), settings, collection.lexical, candidates),
-        usual=Switches(reranker=_usual_reranker(settings)),
+        usual=SearchOptions(reranker=_usual_reranker(settings)),
     )
 
 
-def warm_up(parts: SearchParts) -> None:
+def warm_up(parts: SearchComponents) -> None:
     """Ask one question every way, so that the first person does not wait for what is loaded on first use."""
     question = QueryBundle(parts.titles[0])
     for retriever in parts.retrievers.values():

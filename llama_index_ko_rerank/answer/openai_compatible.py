@@ -132,7 +132,7 @@ class OpenAICompatibleLLM(OpenAILike):
         return f"sent something that is no answer: {_short(str(problem))}"
 
 
-def served_llm(
+def openai_compatible_llm(
     base_url: str,
     model: str,
     *,

@@ -9,7 +9,7 @@ from llama_index.core.callbacks import CallbackManager, CBEventType, LlamaDebugH
 from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.schema import QueryBundle, TextNode
 
-from llama_index_ko_rerank.answer.engines import build_query_engine
+from llama_index_ko_rerank.answer.query_engine import build_query_engine
 from llama_index_ko_rerank.errors import BlankQuery, InvalidSetting, InvalidText
 from tests.corpora.answers import (
     CANTEEN,

@@ -19,10 +19,9 @@ from llama_index_ko_rerank.answer.condense import Condenser, StandaloneQuestion
 from llama_index_ko_rerank.answer.extractive import ExtractiveSynthesizer
 from llama_index_ko_rerank.answer.generative import NumberedSourcesSynthesizer
 from llama_index_ko_rerank.answer.synthesis import SourcedSynthesizer
+from llama_index_ko_rerank.app.components import SearchComponents, SearchOptions
 from llama_index_ko_rerank.app.gate import Gate, TooBusy
-from llama_index_ko_rerank.app.parts import SearchParts
 from llama_index_ko_rerank.app.source_view import Outranked, SourceView, outranked, view_sources
-from llama_index_ko_rerank.app.switches import Switches
 from llama_index_ko_rerank.errors import BlankQuery, InvalidText, KoRerankError
 from llama_index_ko_rerank.text.normalize import check_query
 
@@ -66,7 +65,7 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class ViewState:
     """What the page shows at one moment.
 
     Attributes:
@@ -84,7 +83,7 @@ class Snapshot:
     """
 
     question: str
-    switches: Switches
+    switches: SearchOptions
     stage: Stage = "searching"
     searched: str = ""
     answer: str = ""
@@ -104,7 +103,7 @@ class _Found:
     rerank_ms: float | None
 
 
-class Answerer:
+class ChatService:
     """Answers questions about one collection; one for all people, with no memory of what they asked.
 
     Args:
@@ -115,7 +114,7 @@ class Answerer:
     """
 
     def __init__(
-        self, parts: SearchParts, llm: LLM | None = None, *, searches: int | None = None, places: int = PLACES
+        self, parts: SearchComponents, llm: LLM | None = None, *, searches: int | None = None, places: int = PLACES
     ) -> None:
         self.parts = parts
         self.gate = Gate(searches=searches or os.cpu_count() or 1, places=places)
@@ -126,8 +125,8 @@ class Answerer:
         )
 
     async def ask(
-        self, question: str | None, switches: Switches, earlier: Sequence[Turn] = ()
-    ) -> AsyncGenerator[Snapshot, None]:
+        self, question: str | None, switches: SearchOptions, earlier: Sequence[Turn] = ()
+    ) -> AsyncGenerator[ViewState, None]:
         """Answer a question, yielding what is known at each step; the last snapshot is ``done`` or ``refused``.
 
         A question that goes on from `earlier` ones is made to stand alone before it is searched for.
@@ -141,9 +140,9 @@ class Answerer:
         self.parts.check(switches)
         refusal = refusal_of(question)
         if refusal:
-            yield Snapshot("", switches, "refused", notice=refusal)
+            yield ViewState("", switches, "refused", notice=refusal)
             return
-        asked = Snapshot(check_query(question), switches)
+        asked = ViewState(check_query(question), switches)
         try:
             async with self.gate.place(), aclosing(self._answered(asked, earlier)) as steps:
                 async for asked in steps:
@@ -153,7 +152,7 @@ class Answerer:
         except KoRerankError as problem:
             yield replace(asked, stage="refused", notice=_FAILED.format(problem=problem))
 
-    async def _answered(self, asked: Snapshot, earlier: Sequence[Turn]) -> AsyncGenerator[Snapshot, None]:
+    async def _answered(self, asked: ViewState, earlier: Sequence[Turn]) -> AsyncGenerator[ViewState, None]:
         yield asked
         started = time.perf_counter()
         meant = await self._condenser.acondense(asked.question, _messages(earlier))
@@ -175,7 +174,7 @@ class Answerer:
         times = replace(times, answer_ms=_since(began), total_ms=_since(started))
         yield replace(shown, stage="done", times=times)
 
-    async def _search(self, asked: Snapshot) -> _Found:
+    async def _search(self, asked: ViewState) -> _Found:
         question = QueryBundle(asked.searched)
         began = time.perf_counter()
         candidates = await self.parts.retrievers[asked.switches.legs].aretrieve(question)
@@ -187,7 +186,7 @@ class Answerer:
         ordered = await reranker.apostprocess_nodes(candidates, query_bundle=question)
         return _Found(candidates, ordered, retrieve_ms, _since(began))
 
-    def _shown(self, asked: Snapshot, found: _Found) -> Snapshot:
+    def _shown(self, asked: ViewState, found: _Found) -> ViewState:
         sources = asked.switches.sources
         views = view_sources(
             asked.searched,
@@ -200,7 +199,7 @@ class Answerer:
         pushed = outranked(found.candidates, found.ordered, sources=sources)
         return replace(asked, stage="answering", sources=tuple(views), outranked=tuple(pushed))
 
-    async def _response(self, shown: Snapshot, found: _Found, meant: StandaloneQuestion) -> AsyncStreamingResponse:
+    async def _response(self, shown: ViewState, found: _Found, meant: StandaloneQuestion) -> AsyncStreamingResponse:
         nodes = found.ordered[: shown.switches.sources]
         response = await self._synthesizer.asynthesize(
             QueryBundle(meant.text), nodes, candidates=found.candidates, llm_problem=meant.llm_problem
@@ -222,7 +221,7 @@ def refusal_of(question: str | None) -> str | None:
     return None
 
 
-async def _streamed(shown: Snapshot, response: AsyncStreamingResponse) -> AsyncGenerator[Snapshot, None]:
+async def _streamed(shown: ViewState, response: AsyncStreamingResponse) -> AsyncGenerator[ViewState, None]:
     metadata = response.metadata or {}
     shown = replace(shown, kind=metadata.get("kind"), citable=len(metadata.get("sources", ())))
     parts: list[str] = []

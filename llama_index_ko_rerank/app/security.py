@@ -68,7 +68,7 @@ def content_security_policy(nonce: str) -> str:
     )
 
 
-class Delivery:
+class SecurityMiddleware:
     """Middleware around gradio's app.
 
     Refuses paths that the page does not need and bodies over `LARGEST_REQUEST`, rewrites the page itself, and sets the

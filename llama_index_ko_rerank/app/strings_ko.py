@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llama_index_ko_rerank.app.switches import Legs, RerankerKind
+from llama_index_ko_rerank.app.components import Legs, RerankerKind
 
 LEGS: dict[Legs, str] = {"hybrid": "함께", "lexical": "낱말", "dense": "뜻"}
 RERANKERS: dict[RerankerKind, str] = {"none": "끄기", "ranker": "학습 랭커", "cross-encoder": "교차 인코더"}
