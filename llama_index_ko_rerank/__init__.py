@@ -12,7 +12,7 @@ from llama_index_ko_rerank._lazy import lazy_exports
 
 if TYPE_CHECKING:
     from llama_index_ko_rerank.answer import build_chat_engine, build_query_engine, connect_llm
-    from llama_index_ko_rerank.collection import open_collection
+    from llama_index_ko_rerank.collection import Collection
     from llama_index_ko_rerank.data import dataset_nodes, load_dataset, load_pair_dataset
     from llama_index_ko_rerank.embed import KoreanEmbedding
     from llama_index_ko_rerank.evaluate import SearchSystem, evaluate_retrieval
@@ -31,7 +31,7 @@ _HOMES = {
     "build_chat_engine": "answer",
     "build_query_engine": "answer",
     "connect_llm": "answer",
-    "open_collection": "collection",
+    "Collection": "collection",
     "dataset_nodes": "data",
     "load_dataset": "data",
     "load_pair_dataset": "data",
@@ -57,6 +57,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Collection",
     "CrossEncoderNodePostprocessor",
     "DurableFaissVectorStore",
     "HybridRetriever",
@@ -76,7 +77,6 @@ __all__ = [
     "load_dataset",
     "load_pair_dataset",
     "load_scorer",
-    "open_collection",
     "open_index",
     "reciprocal_rank_fusion",
     "rerank_texts",

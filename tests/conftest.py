@@ -10,6 +10,7 @@ import pytest
 from hypothesis import settings
 
 from tests.bigram_embedding import BigramEmbedding
+from tests.corpora.cli import RULES
 
 settings.register_profile("busy machines", deadline=None)
 settings.load_profile("busy machines")
@@ -47,3 +48,19 @@ def embed_model():
 @pytest.fixture
 def make_embedding():
     return BigramEmbedding
+
+
+@pytest.fixture
+def static_model(tmp_path):
+    """A static embedding of random vectors: enough to tell texts with other words apart."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    letters = sorted(set("".join([*RULES, *RULES.values()])) - {" "})
+    vocabulary = {token: number for number, token in enumerate(["[UNK]", *letters])}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]", continuing_subword_prefix=""))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    folder = tmp_path / "static"
+    SentenceTransformer(modules=[StaticEmbedding(tokenizer, embedding_dim=16)]).save(str(folder))
+    return folder

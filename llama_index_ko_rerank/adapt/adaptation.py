@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 from llama_index_ko_rerank.adapt import embedding as embeddings
 from llama_index_ko_rerank.adapt.cross_encoding import MODEL, write_cross_encoder
 from llama_index_ko_rerank.adapt.measuring import measure_steps
-from llama_index_ko_rerank.adapt.publishing import CROSS_ENCODER, EMBEDDING, SETTINGS, publish
+from llama_index_ko_rerank.adapt.publishing import CROSS_ENCODER, EMBEDDING, publish
 from llama_index_ko_rerank.adapt.questions import MadeQuestions, read_questions, write_questions
 from llama_index_ko_rerank.adapt.report import report_content, report_markdown
 from llama_index_ko_rerank.adapt.result import AdaptResult
-from llama_index_ko_rerank.adapt.searching import RANKER, Legs, make_index, write_fit
+from llama_index_ko_rerank.adapt.searching import Legs, make_index, write_fit
 from llama_index_ko_rerank.adapt.settings import AdaptSettings
 from llama_index_ko_rerank.adapt.sources import Collected, Sources, collect, read_files
 from llama_index_ko_rerank.adapt.state import AdaptState, check_out, digest, opened_state
-from llama_index_ko_rerank.collection import CollectionSettings
+from llama_index_ko_rerank.collection import RANKER_FILE, SETTINGS_FILE, CollectionSettings
 from llama_index_ko_rerank.data.load import load_dataset
 from llama_index_ko_rerank.embed import KoreanEmbedding, embedding_identity
 from llama_index_ko_rerank.errors import InvalidSetting
@@ -150,7 +150,7 @@ class _Run:
     def finished(self) -> dict[str, Any] | None:
         """Read the report of a run with the same inputs that came to its end."""
         finished = self.state.folder / _FINISHED
-        if not finished.exists() or not (self.folder / SETTINGS).exists():
+        if not finished.exists() or not (self.folder / SETTINGS_FILE).exists():
             return None
         if json.loads(finished.read_text(encoding="utf-8")) != {"inputs": self.everything()}:
             return None
@@ -317,7 +317,7 @@ class _Run:
         models = {EMBEDDING: kept} if kept else {}
         if cross_encoder and fit["uses_cross_encoder"]:
             models[CROSS_ENCODER] = cross_encoder
-        fitted = fit_folder / RANKER
+        fitted = fit_folder / RANKER_FILE
         publish(
             self.folder,
             CollectionSettings(
@@ -330,7 +330,7 @@ class _Run:
             index=staged,
             lexical=self.state.folder / _LEXICAL,
             models=models,
-            files={RANKER: fitted} if fit["ranker"] == RANKER else {},
+            files={RANKER_FILE: fitted} if fit["ranker"] == RANKER_FILE else {},
             old=self.state.folder / "old",
         )
         write_json_file(self.state.folder / _FINISHED, {"inputs": self.everything()})

@@ -11,8 +11,9 @@ from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import NodeWithScore, QueryBundle
 
-from llama_index_ko_rerank.adapt.searching import CANDIDATES, Legs, hybrid, ranker
+from llama_index_ko_rerank.adapt.searching import Legs, hybrid, ranker
 from llama_index_ko_rerank.adapt.sources import Collected
+from llama_index_ko_rerank.collection import CANDIDATES
 from llama_index_ko_rerank.data.dataset import Question
 from llama_index_ko_rerank.embed import KoreanEmbedding
 from llama_index_ko_rerank.evaluate.report import EvaluationReport

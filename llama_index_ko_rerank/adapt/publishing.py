@@ -6,9 +6,14 @@ import os
 import shutil
 from pathlib import Path
 
-from llama_index_ko_rerank.collection import CollectionSettings, index_folder, lexical_folder, write_settings
+from llama_index_ko_rerank.collection import (
+    SETTINGS_FILE,
+    CollectionSettings,
+    index_folder,
+    lexical_folder,
+    write_settings,
+)
 
-SETTINGS = "ko-rerank.json"
 EMBEDDING, CROSS_ENCODER = "embedding", "cross-encoder"
 
 
@@ -37,7 +42,7 @@ def publish(
         files: Other files, likewise.
         old: A folder for what was there before, which is then removed.
     """
-    (out / SETTINGS).unlink(missing_ok=True)
+    (out / SETTINGS_FILE).unlink(missing_ok=True)
     shutil.rmtree(old, ignore_errors=True)
     old.mkdir(parents=True)
     for name in (EMBEDDING, CROSS_ENCODER, index_folder(out).name, lexical_folder(out).name):

@@ -14,7 +14,7 @@ class AdaptResult:
     """An adapted collection, and how it came about.
 
     Attributes:
-        folder: The collection, which `open_collection` and `build_query_engine` take.
+        folder: The collection, which `Collection.open` takes.
         documents: How many documents are in it.
         passages: How many passages.
         refused: Files that could not be read, with the reasons.

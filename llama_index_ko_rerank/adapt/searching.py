@@ -12,6 +12,7 @@ from llama_index.core import VectorStoreIndex
 from llama_index.core.base.base_retriever import BaseRetriever
 
 from llama_index_ko_rerank.adapt.sources import Collected, Sources
+from llama_index_ko_rerank.collection import CANDIDATES, RANKER_FILE, CollectionSettings, fitted_settings
 from llama_index_ko_rerank.data.dataset import Passage, Question, RetrievalDataset
 from llama_index_ko_rerank.embed import KoreanEmbedding
 from llama_index_ko_rerank.errors import IndexNotFound, ModelMismatch
@@ -25,9 +26,6 @@ from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
 from llama_index_ko_rerank.retrieve.hybrid import DEFAULT_WEIGHTS, HybridRetriever
 from llama_index_ko_rerank.store.index import build_index, open_index
 from llama_index_ko_rerank.train.tuning.search import FEWEST_QUESTIONS, tune_search
-
-CANDIDATES = 30
-RANKER = "ranker.json"
 
 
 def make_index(
@@ -128,15 +126,14 @@ def write_fit(
     fitted = tune_search(
         legs.lexical, legs.dataset(questions, "fit"), dense=legs.dense, reranker=reranker, seed=seed, on_step=on_step
     )
-    write_text_file(folder / RANKER, fitted.fitted_ranker.to_json())
-    rankers = {"none": None, "default": DEFAULT, "fitted": RANKER, "cross-encoder": None}
-    is_used = fitted.ranker == "cross-encoder"
+    write_text_file(folder / RANKER_FILE, fitted.fitted_ranker.to_json())
+    kept = fitted_settings(CollectionSettings(None), fitted, rerank_model="cross-encoder")
     return {
         "questions": fitted.questions,
-        "weights": fitted.fusion.weights if fitted.fusion else None,
-        "ranker": rankers[fitted.ranker],
-        "uses_cross_encoder": is_used,
-        "blend": fitted.blend or 0.0 if is_used else 0.0,
+        "weights": kept.weights,
+        "ranker": kept.ranker,
+        "uses_cross_encoder": kept.rerank_model is not None,
+        "blend": kept.blend,
         "gains": {part: tuple(gain) for part, gain in fitted.gains.items()},
     }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from llama_index.core import VectorStoreIndex
@@ -177,7 +176,7 @@ class KoreanChatEngine(BaseChatEngine):
 
 
 def build_chat_engine(
-    source: VectorStoreIndex | BaseRetriever | str | Path,
+    source: VectorStoreIndex | BaseRetriever,
     *,
     reranker: BaseNodePostprocessor | None = None,
     llm: LLM | None = None,
@@ -196,12 +195,12 @@ def build_chat_engine(
     used.
 
     Args:
-        source: Where candidates come from: an index, a retriever, or the folder of a collection.
+        source: The index or retriever that candidates come from; of a collection take `Collection.chat_engine`.
         reranker: Reorders the candidates and may drop some, such as a `CrossEncoderNodePostprocessor` with a
-            ``score_threshold``. The collection's where None.
+            ``score_threshold``. Defaults to none.
         llm: Makes questions stand alone and writes the answers. Without one, `complete_question` does the first, and
             answers are sentences copied from the sources.
-        similarity_top_k: How many candidates an index or a collection gives; a retriever has a number of its own.
+        similarity_top_k: How many candidates an index gives; a retriever has a number of its own.
         top_n: How many nodes an answer is made from at most.
         sentences: How many sentences an answer has at most where there is no LLM.
         scorer: Scores those sentences in place of their overlap with the question.
@@ -209,7 +208,7 @@ def build_chat_engine(
         callback_manager: LlamaIndex's callbacks.
 
     Raises:
-        InvalidSetting, IndexNotFound, ModelMismatch: As of `build_query_engine`.
+        InvalidSetting: As of `build_query_engine`.
     """
     engine = build_query_engine(
         source,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from llama_index.core import VectorStoreIndex
@@ -23,7 +22,6 @@ from llama_index_ko_rerank.answer.extractive import ExtractiveSynthesizer
 from llama_index_ko_rerank.answer.extracts import SentenceScorer
 from llama_index_ko_rerank.answer.generative import NumberedSourcesSynthesizer
 from llama_index_ko_rerank.answer.synthesis import SourcedSynthesizer
-from llama_index_ko_rerank.collection import open_collection
 from llama_index_ko_rerank.errors import InvalidSetting
 from llama_index_ko_rerank.text.normalize import check_query
 
@@ -120,7 +118,7 @@ class KoreanQueryEngine(RetrieverQueryEngine):
 
 
 def build_query_engine(
-    source: VectorStoreIndex | BaseRetriever | str | Path,
+    source: VectorStoreIndex | BaseRetriever,
     *,
     reranker: BaseNodePostprocessor | None = None,
     llm: LLM | None = None,
@@ -138,12 +136,10 @@ def build_query_engine(
     from the sources. ``Settings.llm`` is never used.
 
     Args:
-        source: Where candidates come from: an index, a retriever, or the folder of a collection that `ko-rerank index`,
-            `fit` or `demo` made, with the weights and the reranker that the collection remembers.
-        reranker: Reorders the candidates and may drop some; any LlamaIndex node postprocessor. The collection's where
-            None.
+        source: The index or retriever that candidates come from; of a collection take `Collection.query_engine`.
+        reranker: Reorders the candidates and may drop some; any LlamaIndex node postprocessor. Defaults to none.
         llm: Writes the answer; None copies sentences.
-        similarity_top_k: How many candidates an index or a collection gives; a retriever has a number of its own.
+        similarity_top_k: How many candidates an index gives; a retriever has a number of its own.
         top_n: How many nodes an answer is made from at most.
         sentences: How many sentences an answer has at most where there is no LLM.
         scorer: Scores those sentences in place of their overlap with the question.
@@ -154,15 +150,10 @@ def build_query_engine(
         The engine; number n in an answer is ``response.source_nodes[n - 1]``.
 
     Raises:
-        InvalidSetting: A number is under 1, or `source` is none of the three.
-        IndexNotFound: The folder is no collection.
-        ModelMismatch: Its index was built with another model than it remembers.
+        InvalidSetting: A number is under 1, or `source` is neither.
     """
     _at_least_one("similarity_top_k", similarity_top_k)
     _at_least_one("top_n", top_n)
-    if isinstance(source, str | Path):
-        collection = open_collection(source, similarity_top_k=similarity_top_k, top_n=top_n, rerank=reranker is None)
-        source, reranker = collection.retriever, reranker or collection.reranker
     synthesizer = build_synthesizer(
         llm, sentences=sentences, scorer=scorer, streaming=streaming, callback_manager=callback_manager
     )
@@ -195,7 +186,8 @@ def _retriever(source: VectorStoreIndex | BaseRetriever, similarity_top_k: int) 
     if isinstance(source, VectorStoreIndex):
         return source.as_retriever(similarity_top_k=similarity_top_k)
     raise InvalidSetting(
-        f"an engine needs a VectorStoreIndex, a retriever or the folder of a collection, not {type(source).__name__}"
+        f"an engine needs a VectorStoreIndex or a retriever, not {type(source).__name__}; "
+        "Collection.open(path).query_engine() makes one over a collection"
     )
 
 

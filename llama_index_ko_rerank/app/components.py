@@ -12,17 +12,11 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import QueryBundle
 
 from llama_index_ko_rerank.answer.sources import source_title
-from llama_index_ko_rerank.catalog import DEFAULT_RERANKER
-from llama_index_ko_rerank.collection import CollectionSettings, open_collection, read_settings
+from llama_index_ko_rerank.collection import Collection, CollectionSettings
 from llama_index_ko_rerank.errors import EmptyCorpus, InvalidSetting, nearest
-from llama_index_ko_rerank.rerank.cross_encoder.postprocessor import CrossEncoderNodePostprocessor
-from llama_index_ko_rerank.rerank.ltr.model import DEFAULT
-from llama_index_ko_rerank.rerank.ltr.postprocessor import LearningToRankPostprocessor
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
 from llama_index_ko_rerank.retrieve.hybrid import HybridRetriever
 from llama_index_ko_rerank.retrieve.lexical_index import LexicalIndex
-from llama_index_ko_rerank.store.sharded_store import ShardedVectorStore
-from llama_index_ko_rerank.store.vector_store import DurableFaissVectorStore
 
 Legs = Literal["hybrid", "lexical", "dense"]
 RerankerKind = Literal["none", "ranker", "cross-encoder"]
@@ -118,29 +112,30 @@ def open_components(folder: str | Path, *, candidates: int = CANDIDATES) -> Sear
         ModelMismatch: The index was built with another model than the settings name.
         ModelNotFound: The cross-encoder that the settings name is not there.
     """
-    settings = read_settings(folder)
-    collection = open_collection(folder, similarity_top_k=candidates, rerank=False)
-    store = collection.index.vector_store
-    assert isinstance(store, DurableFaissVectorStore | ShardedVectorStore)  # open_collection makes no other
+    collection = Collection.open(folder)
     titles: dict[str, str] = {}
-    for node in store.nodes():
+    for node in collection.store.nodes():
         titles.setdefault(node.ref_doc_id or node.node_id, source_title(node))
     if not titles:
         raise EmptyCorpus(f"{str(folder)!r} has no passages yet; index some with `ko-rerank index {folder} --source X`")
-    dense = collection.index.as_retriever(similarity_top_k=candidates)
+    lexical = collection.lexical_retriever(similarity_top_k=candidates)
+    dense = collection.dense_retriever(similarity_top_k=candidates)
     return SearchComponents(
-        name=Path(folder).resolve().name,
-        passages=store.count,
+        name=collection.folder.resolve().name,
+        passages=collection.count,
         documents=len(titles),
         titles=_spread(list(dict.fromkeys(titles.values())), _SHOWN_TITLES),
-        lexical=collection.lexical,
+        lexical=lexical,
         retrievers={
-            "hybrid": collection.retriever,
-            "lexical": HybridRetriever({"lexical": collection.lexical}, similarity_top_k=candidates),
+            "hybrid": collection.retriever(similarity_top_k=candidates),
+            "lexical": HybridRetriever({"lexical": lexical}, similarity_top_k=candidates),
             "dense": HybridRetriever({"dense": dense}, similarity_top_k=candidates),
         },
-        rerankers=_rerankers(Path(folder), settings, collection.lexical, candidates),
-        usual=SearchOptions(reranker=_usual_reranker(settings)),
+        rerankers={
+            "ranker": collection.ranker(top_n=candidates, candidates=candidates),
+            "cross-encoder": collection.cross_encoder(top_n=candidates),
+        },
+        usual=SearchOptions(reranker=_usual_reranker(collection.settings)),
     )
 
 
@@ -151,25 +146,6 @@ def warm_up(parts: SearchComponents) -> None:
         found = retriever.retrieve(question)
     for reranker in parts.rerankers.values():
         reranker.postprocess_nodes(found, question)
-
-
-def _rerankers(
-    folder: Path, settings: CollectionSettings, lexical: KoreanBM25Retriever, candidates: int
-) -> dict[RerankerKind, BaseNodePostprocessor]:
-    fitted = settings.ranker if settings.ranker not in (None, DEFAULT) else None
-    return {
-        "ranker": LearningToRankPostprocessor.from_index(
-            lexical.lexical_index,
-            weights=str(folder / fitted) if fitted else DEFAULT,
-            top_n=candidates,
-            candidates=candidates,
-        ),
-        "cross-encoder": CrossEncoderNodePostprocessor(
-            settings.rerank_model or DEFAULT_RERANKER,
-            top_n=candidates,
-            blend=settings.blend if settings.rerank_model else 0.0,
-        ),
-    }
 
 
 def _spread(titles: list[str], most: int) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ from llama_index_ko_rerank.cli.evaluate import measured
 from llama_index_ko_rerank.errors import InvalidSetting
 
 if TYPE_CHECKING:
+    from llama_index_ko_rerank.collection import Collection
     from llama_index_ko_rerank.data import RetrievalDataset
     from llama_index_ko_rerank.evaluate import EvaluationReport
 
@@ -57,12 +59,10 @@ def demo(
     configure()
     _make_room(out)
     from llama_index_ko_rerank.cli.report_table import show_report
-    from llama_index_ko_rerank.collection import CollectionSettings, index_folder, write_settings
-    from llama_index_ko_rerank.data import dataset_nodes, load_dataset
-    from llama_index_ko_rerank.embed import KoreanEmbedding
+    from llama_index_ko_rerank.collection import Collection
+    from llama_index_ko_rerank.data import load_dataset
     from llama_index_ko_rerank.evaluate import plot_comparison
     from llama_index_ko_rerank.files import write_text_file
-    from llama_index_ko_rerank.store import build_index
     from llama_index_ko_rerank.train import train_bi_encoder, train_cross_encoder
 
     bars = errors.is_terminal
@@ -82,13 +82,15 @@ def demo(
         show_progress=bars,
     ).path
     _say(f"3/4  indexing {len(validation.passages)} passages")
-    build_index(dataset_nodes(validation), index_folder(out), embed_model=KoreanEmbedding(embedding))
+    collection = Collection.create(out, embed_model=embedding)
+    collection.index_dataset(validation)
     _say(f"4/4  asking {len(validation.questions)} questions that training has not seen")
     report = _compare(validation, embedding, reranker, seed)
 
     helps = report.difference("hybrid + rerank", "hybrid + ranker").low > 0
-    write_settings(out, CollectionSettings(str(embedding), str(reranker) if helps else None))
-    answer = _answer(out)
+    if helps:
+        collection.save_settings(replace(collection.settings, rerank_model=str(reranker)))
+    answer = _answer(collection)
     text = "\n\n".join(["# ko-rerank demo", report.to_markdown(), _verdict(report, helps), answer]) + "\n"
     write_text_file(out / "report.md", text)
     report.write_json(out / "report.json")
@@ -143,13 +145,8 @@ def _verdict(report: EvaluationReport, helps: bool) -> str:
     return "\n".join(lines)
 
 
-def _answer(out: Path) -> str:
-    from llama_index_ko_rerank.answer import build_query_engine
-    from llama_index_ko_rerank.collection import open_collection
-
-    collection = open_collection(out, top_n=3)
-    engine = build_query_engine(collection.retriever, reranker=collection.reranker, top_n=3)
-    response = engine.query(QUESTION)
+def _answer(collection: Collection) -> str:
+    response = collection.query_engine(top_n=3).query(QUESTION)
     sources = [
         f"- [{number}] {found.node.metadata['title']} ({found.score or 0:.3f})"
         for number, found in enumerate(response.source_nodes, start=1)

@@ -25,19 +25,15 @@ def explain(
 ) -> None:
     """Show for the first results which words matched, each leg's rank, and what each feature adds."""
     configure()
-    from llama_index_ko_rerank.collection import open_collection
-    from llama_index_ko_rerank.rerank.ltr.postprocessor import LearningToRankPostprocessor
+    from llama_index_ko_rerank.collection import Collection
 
-    collection = open_collection(folder, rerank=True, top_n=top_n)
-    found = collection.retriever.retrieve(question)
+    collection = Collection.open(folder)
+    found = collection.retriever().retrieve(question)
     if not found:
         output.print("찾지 못했습니다: no passage shares a word with the question")
         return
-    ranker = collection.reranker
-    if not isinstance(ranker, LearningToRankPostprocessor):
-        ranker = LearningToRankPostprocessor.from_index(collection.lexical.lexical_index)
     by_id = {result.node.node_id: result for result in found}
-    for place, explanation in enumerate(ranker.explain(question, found)[:top_n], start=1):
+    for place, explanation in enumerate(collection.ranker(top_n=top_n).explain(question, found)[:top_n], start=1):
         result = by_id[explanation.node_id]
         title = result.node.metadata.get("title") or result.node.metadata.get("file_name") or result.node.node_id
         output.print(f"\n[bold]{place}. {title}[/]  {explanation.probability:.3f}", highlight=False)
@@ -50,7 +46,9 @@ def explain(
 
 
 def _show_words(collection: Collection, question: str, result: NodeWithScore) -> None:
-    for view, (matched, missing) in collection.lexical.lexical_index.matches(question, result.node.node_id).items():
+    for view, (matched, missing) in (
+        collection.lexical_retriever().lexical_index.matches(question, result.node.node_id).items()
+    ):
         absent = f"  [dim]not: {' '.join(missing)}[/]" if missing else ""
         output.print(f"  {view}: {' '.join(matched) or 'none'}{absent}", highlight=False)
 

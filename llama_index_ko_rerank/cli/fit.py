@@ -10,7 +10,6 @@ import typer
 from llama_index_ko_rerank.cli.console import configure, errors, output
 from llama_index_ko_rerank.cli.train import DATA
 
-RANKER_FILE = "ranker.json"
 _KEPT = {
     "none": "no ranker",
     "default": "the ranker that ships",
@@ -36,39 +35,26 @@ def fit(
     The collection in --out is fitted, and must hold the passages of the data; one is made of them where there is none.
     """
     configure()
-    from dataclasses import replace
-
-    from llama_index_ko_rerank.collection import open_collection, read_settings, write_settings
+    from llama_index_ko_rerank.collection import CANDIDATES, SETTINGS_FILE, Collection
     from llama_index_ko_rerank.data import load_dataset
-    from llama_index_ko_rerank.files import write_text_file
     from llama_index_ko_rerank.rerank.cross_encoder.postprocessor import CrossEncoderNodePostprocessor
     from llama_index_ko_rerank.train.tuning.search import gain_text, tune_search
 
     dataset = load_dataset(data, split)
-    if not (out / "ko-rerank.json").exists():
-        _make_collection(data, out, embed_model)
-    collection = open_collection(out, rerank=False)
-    model = rerank_model or read_settings(out).rerank_model
-    depth = collection.lexical.similarity_top_k
+    collection = Collection.open_or_create(out, embed_model=embed_model)
+    if not (out / SETTINGS_FILE).exists():
+        collection.index_dataset(data, show_progress=output.is_terminal)
+    model = rerank_model or collection.settings.rerank_model
     fitted = tune_search(
-        collection.lexical,
+        collection.lexical_retriever(),
         dataset,
-        dense=collection.index.as_retriever(similarity_top_k=depth),
-        reranker=CrossEncoderNodePostprocessor(model, top_n=depth) if model else None,
+        dense=collection.dense_retriever(),
+        reranker=CrossEncoderNodePostprocessor(model, top_n=CANDIDATES) if model else None,
         seed=seed,
         on_step=lambda step: errors.print(f"{step} …", highlight=False),
     )
-    write_text_file(out / RANKER_FILE, fitted.fitted_ranker.to_json())
-    rankers = {"none": None, "default": "default", "fitted": RANKER_FILE, "cross-encoder": None}
+    collection.use_fitted(fitted, rerank_model=model)
     is_kept = fitted.ranker == "cross-encoder"
-    settings = replace(
-        read_settings(out),
-        weights=fitted.fusion.weights if fitted.fusion else None,
-        ranker=rankers[fitted.ranker],
-        rerank_model=model if is_kept else None,
-        blend=fitted.blend or 0.0 if is_kept else 0.0,
-    )
-    write_settings(out, settings)
     output.print(f"held-out gains over {fitted.questions} questions:", highlight=False)
     for line in gain_text(fitted.gains):
         output.print(f"  {line}", highlight=False)
@@ -80,9 +66,3 @@ def fit(
     output.print(f"kept: {_KEPT[fitted.ranker]}{share}", highlight=False)
     if model and not is_kept:
         output.print(f"left out: the cross-encoder {model}, whose gain is not certain", highlight=False)
-
-
-def _make_collection(data: str, out: Path, embed_model: str | None) -> None:
-    from llama_index_ko_rerank.cli.index import index
-
-    index(out, embed_model, source=None, data=data)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llama_index_ko_rerank.catalog import DEFAULT_EMBEDDING
-from llama_index_ko_rerank.cli.collection_settings import changed_settings, load_embedding
 from llama_index_ko_rerank.cli.console import configure, output, progress
 from llama_index_ko_rerank.cli.index_ray import QDRANT_KEY, OnRay, index_into_qdrant
-from llama_index_ko_rerank.cli.index_report import reading, show_plan, show_report
+from llama_index_ko_rerank.cli.index_report import reading, refresh, show_plan, show_report
 from llama_index_ko_rerank.cli.train import DATA
 from llama_index_ko_rerank.errors import InvalidSetting
+
+if TYPE_CHECKING:
+    from llama_index_ko_rerank.collection import Collection
 
 _MAX_MB = 50
 
@@ -62,13 +63,13 @@ def index(
         ),
     ] = None,
 ) -> None:
-    """Index files or a data set into FOLDER, for `ko-rerank search` and `open_collection`.
+    """Index files or a data set into FOLDER, for `ko-rerank search` and `Collection.open`.
 
     Files that are indexed already and have not changed cost nothing; documents whose files are gone are taken out. The
     exit code is 1 where not a single file could be read; files that could not are listed with the reasons.
     """
     configure()
-    from llama_index_ko_rerank.store.sharded_layout import is_sharded
+    from llama_index_ko_rerank.collection import Collection
 
     if bool(source) == bool(data):
         raise InvalidSetting("name what to index: either --source with files or folders, or --data with a data set")
@@ -78,8 +79,6 @@ def index(
         raise InvalidSetting("--qdrant goes with --data, and without --shards and --rerank-model")
     if data and (dry_run or prune):
         raise InvalidSetting("--dry-run and --prune go with --source; a data set is indexed as a whole")
-    if engine is Engine.LOCAL and is_sharded(folder):
-        raise InvalidSetting(f"the collection in {folder} has shards; add --engine ray, or name another folder")
     if qdrant:
         index_into_qdrant(str(folder), data or "", qdrant, embed_model, overwrite=overwrite, address=address)
     elif engine is Engine.RAY:
@@ -88,88 +87,28 @@ def index(
             ray.index_files(source, prune=prune, max_mb=max_mb, dry_run=dry_run)
         else:
             ray.index_dataset(data or "")
-    elif source:
-        _index_files(
-            folder,
-            source,
-            embed_model=embed_model,
-            rerank_model=rerank_model,
-            overwrite=overwrite,
-            prune=prune,
-            max_mb=max_mb,
-            dry_run=dry_run,
-        )
     else:
-        _index_dataset(folder, data or "", embed_model=embed_model, rerank_model=rerank_model, overwrite=overwrite)
-
-
-def _index_files(
-    folder: Path,
-    sources: list[Path],
-    *,
-    embed_model: str | None,
-    rerank_model: str | None,
-    overwrite: bool,
-    prune: bool,
-    max_mb: int,
-    dry_run: bool,
-) -> None:
-    from llama_index_ko_rerank.collection import index_folder, write_settings
-    from llama_index_ko_rerank.ingest.plan import check_sources, plan_sync
-    from llama_index_ko_rerank.ingest.sync import create_empty_index, run_sync
-
-    check_sources(sources, prune=prune)
-    settings = changed_settings(folder, embed_model, rerank_model, overwrite=overwrite)
-    model = load_embedding(settings.embed_model)
-    place = index_folder(folder)
-    with progress("Comparing") as compare:
-        plan = plan_sync(
-            place,
-            sources,
-            embed_model=model,
-            leave_out=folder,
-            max_mb=max_mb,
-            prune=prune,
-            reset=overwrite,
-            on_progress=compare,
+        collection = Collection.open_or_create(
+            folder, embed_model=embed_model, rerank_model=rerank_model, overwrite=overwrite
         )
+        with collection:
+            if source:
+                _index_files(collection, source, prune=prune, max_mb=max_mb, dry_run=dry_run)
+            else:
+                count = collection.index_dataset(data or "", show_progress=output.is_terminal)
+                refresh(collection)
+                output.print(f"{count} passages are in [bold]{folder}[/]")
+
+
+def _index_files(collection: Collection, sources: list[Path], *, prune: bool, max_mb: int, dry_run: bool) -> None:
+    with progress("Comparing") as compare:
+        plan = collection.plan_files(sources, max_mb=max_mb, prune=prune, on_progress=compare)
     if dry_run:
         show_plan(plan)
         return
-    if not plan.exists:
-        create_empty_index(place, embed_model=model, overwrite=overwrite)
-    write_settings(folder, settings)
     with reading(plan) as update:
-        report = run_sync(plan, embed_model=model, on_progress=update)
-    _bring_words_up_to_date(folder)
-    show_report(plan, report, folder)
+        report = collection.apply_plan(plan, on_progress=update)
+    refresh(collection)
+    show_report(plan, report, collection.folder)
     if report.failed and not (report.added or report.changed or report.unchanged):
         raise typer.Exit(1)
-
-
-def _index_dataset(
-    folder: Path, data: str, *, embed_model: str | None, rerank_model: str | None, overwrite: bool
-) -> None:
-    from llama_index_ko_rerank.collection import CollectionSettings, index_folder, write_settings
-    from llama_index_ko_rerank.data import dataset_nodes, load_dataset
-    from llama_index_ko_rerank.store import DurableFaissVectorStore, build_index
-
-    embed_model = embed_model or DEFAULT_EMBEDDING
-    nodes = dataset_nodes(load_dataset(data))
-    place = index_folder(folder)
-    build_index(
-        nodes, place, embed_model=load_embedding(embed_model), overwrite=overwrite, show_progress=output.is_terminal
-    )
-    write_settings(folder, CollectionSettings(embed_model, rerank_model))
-    _bring_words_up_to_date(folder)
-    with DurableFaissVectorStore(place, create=False) as store:
-        output.print(f"{store.count} passages of {len(nodes)} documents are in [bold]{folder}[/]")
-
-
-def _bring_words_up_to_date(folder: Path) -> None:
-    from llama_index_ko_rerank.collection import index_folder, lexical_folder
-    from llama_index_ko_rerank.retrieve.incremental import update_index
-    from llama_index_ko_rerank.store import DurableFaissVectorStore
-
-    with DurableFaissVectorStore(index_folder(folder), create=False) as store, progress("Reading words") as update:
-        update_index(store, lexical_folder(folder), on_progress=update)

@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING
 import typer
 
 from llama_index_ko_rerank.catalog import DEFAULT_EMBEDDING
-from llama_index_ko_rerank.cli.collection_settings import changed_settings, load_embedding
 from llama_index_ko_rerank.cli.console import output, progress
-from llama_index_ko_rerank.cli.index_report import reading, show_plan, show_report
+from llama_index_ko_rerank.cli.index_report import reading, refresh, show_plan, show_report
 from llama_index_ko_rerank.errors import InvalidSetting
 
 if TYPE_CHECKING:
-    from llama_index_ko_rerank.embed import KoreanEmbedding
     from llama_index_ko_rerank.ingest.sync import SyncReport
 
 QDRANT_KEY = "KO_RERANK_QDRANT_API_KEY"
@@ -35,26 +33,28 @@ class OnRay:
         address: str | None,
         shards: int | None,
     ) -> None:
+        from llama_index_ko_rerank.collection import Collection
         from llama_index_ko_rerank.extras import require_ray
         from llama_index_ko_rerank.scale.ray.plan import choose_shards
 
         require_ray()
         choose_shards(folder, shards)
         logging.getLogger("ray.data").setLevel(logging.ERROR)
-        self._folder, self._overwrite, self._address, self._shards = folder, overwrite, address, shards
-        self._settings = changed_settings(folder, embed_model, rerank_model, overwrite=overwrite)
-        self._model = _load_for_workers(self._settings.embed_model)
+        self._overwrite, self._address, self._shards = overwrite, address, shards
+        self._collection = Collection.open_or_create(
+            folder, embed_model=embed_model, rerank_model=rerank_model, overwrite=overwrite
+        )
 
     def index_files(self, sources: list[Path], *, prune: bool, max_mb: int, dry_run: bool) -> None:
         """Bring the shards up to date with files."""
-        from llama_index_ko_rerank.collection import write_settings
         from llama_index_ko_rerank.scale import ingest_files, plan_shards
 
+        collection = self._collection
         with progress("Comparing") as compare:
             plan = plan_shards(
-                self._folder,
+                collection.folder,
                 sources,
-                embed_model=self._model,
+                embed_model=collection.embed_model,
                 shards=self._shards,
                 max_mb=max_mb,
                 prune=prune,
@@ -64,47 +64,39 @@ class OnRay:
         if dry_run:
             show_plan(plan.whole)
             return
-        write_settings(self._folder, self._settings)
+        collection.save_settings(collection.settings)
         with reading(plan.whole) as update:
-            report = ingest_files(plan, embed_model=self._model, address=self._address, on_progress=update)
-        self._bring_words_up_to_date()
-        show_report(plan.whole, report, self._folder)
+            report = ingest_files(plan, embed_model=collection.embed_model, address=self._address, on_progress=update)
+        refresh(collection)
+        show_report(plan.whole, report, collection.folder)
         if report.failed and not (report.added or report.changed or report.unchanged):
             raise typer.Exit(1)
 
     def index_dataset(self, data: str) -> None:
         """Fill the shards with the passages of a data set."""
-        from llama_index_ko_rerank.collection import write_settings
         from llama_index_ko_rerank.scale import ingest_passages, open_passages
 
-        source = open_passages(data)
+        collection, source = self._collection, open_passages(data)
         with progress("Indexing") as update:
             report = ingest_passages(
-                self._folder,
+                collection.folder,
                 source,
-                embed_model=self._model,
+                embed_model=collection.embed_model,
                 shards=self._shards,
                 overwrite=self._overwrite,
                 address=self._address,
                 on_progress=lambda report: update(report.files_done, source.count),
             )
-        write_settings(self._folder, self._settings)
-        self._bring_words_up_to_date()
-        _show_passages(report, self._folder)
-
-    def _bring_words_up_to_date(self) -> None:
-        from llama_index_ko_rerank.collection import lexical_folder
-        from llama_index_ko_rerank.retrieve.incremental import update_index
-        from llama_index_ko_rerank.store.sharded_store import ShardedVectorStore
-
-        with ShardedVectorStore(self._folder) as store, progress("Reading words") as update:
-            update_index(store, lexical_folder(self._folder), on_progress=update)
+        collection.save_settings(collection.settings)
+        refresh(collection)
+        _show_passages(report, collection.folder)
 
 
 def index_into_qdrant(
     name: str, data: str, url: str, embed_model: str | None, *, overwrite: bool, address: str | None
 ) -> None:
     """Fill a collection at Qdrant with the passages of a data set."""
+    from llama_index_ko_rerank.embed import KoreanEmbedding
     from llama_index_ko_rerank.extras import require_ray
     from llama_index_ko_rerank.scale import open_passages
     from llama_index_ko_rerank.scale.qdrant import ingest_passages_into_qdrant
@@ -121,18 +113,13 @@ def index_into_qdrant(
             url,
             name,
             source,
-            embed_model=_load_for_workers(embed_model or DEFAULT_EMBEDDING),
+            embed_model=KoreanEmbedding(embed_model or DEFAULT_EMBEDDING),
             api_key=os.environ.get(QDRANT_KEY),
             overwrite=overwrite,
             address=address,
             on_progress=update,
         )
     _show_passages(report, name)
-
-
-def _load_for_workers(embed_model: str) -> KoreanEmbedding:
-    """Load a model by a name that holds in the workers too, which have another working folder."""
-    return load_embedding(str(Path(embed_model).absolute()) if Path(embed_model).is_dir() else embed_model)
 
 
 def _show_passages(report: SyncReport, place: Path | str) -> None:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from llama_index_ko_rerank.cli.console import errors, output
+from llama_index_ko_rerank.cli.console import errors, output, progress
 
 if TYPE_CHECKING:
+    from llama_index_ko_rerank.collection import Collection
     from llama_index_ko_rerank.ingest.documents import Refusal
     from llama_index_ko_rerank.ingest.plan import SyncPlan
     from llama_index_ko_rerank.ingest.sync import SyncReport
@@ -35,6 +36,12 @@ def reading(plan: SyncPlan) -> Iterator[Callable[[SyncReport], None]]:
             bar.update(task, completed=report.bytes_done, description=done)
 
         yield update
+
+
+def refresh(collection: Collection) -> None:
+    """Bring the lexical index up to date under a bar."""
+    with progress("Tokenising") as update:
+        collection.refresh(on_progress=update)
 
 
 def show_plan(plan: SyncPlan) -> None:

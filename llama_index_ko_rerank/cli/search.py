@@ -29,15 +29,13 @@ def search(
     configure()
     from llama_index.core.schema import MetadataMode
 
-    from llama_index_ko_rerank.answer import build_query_engine
-    from llama_index_ko_rerank.collection import open_collection
+    from llama_index_ko_rerank.collection import Collection
 
     writer = llm_of(llm, llm_model)
     if writer and not answer:
         raise InvalidSetting("--llm writes an answer, and --no-answer asks for none; leave one of them away")
-    collection = open_collection(folder, top_n=top_n, rerank=rerank)
-    engine = build_query_engine(collection.retriever, reranker=collection.reranker, llm=writer, top_n=top_n)
-    response = engine.query(question)
+    with Collection.open(folder) as collection:
+        response = collection.query_engine(llm=writer, rerank=rerank, top_n=top_n).query(question)
     if answer:
         output.print(str(response), markup=False, highlight=False)
         output.print()

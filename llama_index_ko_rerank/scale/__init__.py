@@ -1,6 +1,6 @@
 """Past one machine: the same retrieval on engines that are there already.
 
-Indexing on Ray, into shards that `open_collection` searches as one, needs the extra ``ray``; searching them does not.
+Indexing on Ray, into shards that `Collection.open` searches as one, needs the extra ``ray``; searching them does not.
 The names below are resolved on first use, so that importing the room loads nothing heavy.
 """
 

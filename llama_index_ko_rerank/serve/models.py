@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from llama_index.core.base.base_retriever import BaseRetriever
+from llama_index.core.postprocessor.types import BaseNodePostprocessor
+
 from llama_index_ko_rerank.catalog import DEFAULT_EMBEDDING, DEFAULT_RERANKER, find_model
-from llama_index_ko_rerank.collection import Collection, open_collection, read_settings
+from llama_index_ko_rerank.collection import Collection
 from llama_index_ko_rerank.embed import KoreanEmbedding
 from llama_index_ko_rerank.rerank.cross_encoder.scorer import CrossEncoderScorer, ScorerSettings, load_scorer
 from llama_index_ko_rerank.serve.errors import refusal
@@ -20,6 +23,14 @@ SEARCH_CANDIDATES = 30
 
 _FIRST_QUESTION = "첫 질문"
 """Asked once before any client is, since the first search loads the morphological analyser."""
+
+
+@dataclass(frozen=True, slots=True)
+class SearchedCollection:
+    """Retriever and reranker of the served collection; None for no reranker."""
+
+    retriever: BaseRetriever
+    reranker: BaseNodePostprocessor | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +49,7 @@ class Models:
     rerank_name: str
     embedding: KoreanEmbedding
     embed_name: str
-    collection: Collection | None
+    collection: SearchedCollection | None
 
 
 def load_models(settings: ServerSettings) -> Models:
@@ -51,18 +62,23 @@ def load_models(settings: ServerSettings) -> Models:
         ModelMismatch: The collection was built with another model than it remembers.
     """
     rerank, embed = settings.rerank_model, settings.embed_model
-    collection = None
+    collection: SearchedCollection | None = None
+    embedding: KoreanEmbedding | None = None
     if settings.collection is not None:
-        remembered = read_settings(settings.collection)
-        rerank, embed = rerank or remembered.rerank_model, embed or remembered.embed_model
-        collection = open_collection(settings.collection, similarity_top_k=SEARCH_CANDIDATES, top_n=SEARCH_CANDIDATES)
+        opened = Collection.open(settings.collection)
+        rerank = rerank or opened.settings.rerank_model
+        collection = SearchedCollection(
+            opened.retriever(similarity_top_k=SEARCH_CANDIDATES), opened.reranker(top_n=SEARCH_CANDIDATES)
+        )
         collection.retriever.retrieve(_FIRST_QUESTION)
-    rerank, embed = rerank or DEFAULT_RERANKER, embed or DEFAULT_EMBEDDING
+        if embed in (None, opened.settings.embed_model) and isinstance(opened.embed_model, KoreanEmbedding):
+            embedding = opened.embed_model
+    rerank, embedding = rerank or DEFAULT_RERANKER, embedding or KoreanEmbedding(embed or DEFAULT_EMBEDDING)
     return Models(
         scorer=load_scorer(ScorerSettings(rerank, dtype=settings.dtype)),
         rerank_name=public_name(rerank),
-        embedding=KoreanEmbedding(embed),
-        embed_name=public_name(embed),
+        embedding=embedding,
+        embed_name=public_name(embedding.model_name),
         collection=collection,
     )
 

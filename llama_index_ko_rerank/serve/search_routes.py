@@ -9,10 +9,9 @@ from fastapi.responses import JSONResponse
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 from pydantic import BaseModel, Field
 
-from llama_index_ko_rerank.collection import Collection
 from llama_index_ko_rerank.serve.errors import documented, refusal
 from llama_index_ko_rerank.serve.middleware import get_context
-from llama_index_ko_rerank.serve.models import SEARCH_CANDIDATES, Service
+from llama_index_ko_rerank.serve.models import SEARCH_CANDIDATES, SearchedCollection, Service
 from llama_index_ko_rerank.serve.schemas import StrictBody
 from llama_index_ko_rerank.text.normalize import check_query
 
@@ -63,7 +62,7 @@ def search_routes(service: Service) -> APIRouter:
     return router
 
 
-async def _search(collection: Collection, body: SearchBody) -> list[NodeWithScore]:
+async def _search(collection: SearchedCollection, body: SearchBody) -> list[NodeWithScore]:
     question = check_query(body.query)
     found = await collection.retriever.aretrieve(QueryBundle(question))
     if body.rerank and collection.reranker is not None:

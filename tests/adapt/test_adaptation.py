@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from llama_index_ko_rerank.adapt import adapt_to_documents
-from llama_index_ko_rerank.collection import open_collection, read_settings
+from llama_index_ko_rerank.collection import Collection, read_settings
 from llama_index_ko_rerank.errors import DatasetUnavailable, EmptyCorpus, IndexNotFound, InvalidSetting
 
 
@@ -24,10 +24,10 @@ def adapted(documents, tiny, tmp_path_factory):
 
 
 def test_the_collection_holds_every_document_and_finds_them(adapted):
-    found = open_collection(adapted.folder)
+    found = Collection.open(adapted.folder)
     assert adapted.documents == 20
-    assert found.index.vector_store.count == adapted.passages
-    assert "통근버스" in found.retriever.retrieve("퇴근하는 통근버스는 몇 시에 떠나나요?")[0].node.text
+    assert found.count == adapted.passages
+    assert "통근버스" in found.retriever().retrieve("퇴근하는 통근버스는 몇 시에 떠나나요?")[0].node.text
 
 
 def test_the_report_has_figures_with_intervals_and_a_warning(adapted):

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from llama_index_ko_rerank import build_query_engine
+from llama_index_ko_rerank import Collection
 from llama_index_ko_rerank.cli import main
 from llama_index_ko_rerank.errors import IndexNotFound
 from tests.corpora.cli import RULES
@@ -117,15 +117,15 @@ def test_an_indexed_data_set_is_searched(run, pairs_file, static_model, tmp_path
     assert "진단서" in printed
 
 
-def test_a_query_engine_takes_the_folder_of_a_collection(run, pairs_file, static_model, tmp_path):
+def test_a_collection_that_the_command_made_opens_in_python(run, pairs_file, static_model, tmp_path):
     collection = tmp_path / "모음"
     code, _, error = run("index", collection, "--data", f"pairs:{pairs_file}", "--embed-model", static_model)
     assert code == 0, error
-    response = build_query_engine(collection, top_n=2).query("병가를 내려면 무엇을 내야 하나요?")
+    response = Collection.open(collection).query_engine(top_n=2).query("병가를 내려면 무엇을 내야 하나요?")
     assert "진단서" in str(response)
     assert len(response.source_nodes) == 2
     with pytest.raises(IndexNotFound, match="ko-rerank index"):
-        build_query_engine(tmp_path / "없음")
+        Collection.open(tmp_path / "없음")
 
 
 def test_a_folder_of_files_is_indexed_with_their_names(run, static_model, tmp_path):

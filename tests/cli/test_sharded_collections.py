@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from typer.testing import CliRunner
 
-from llama_index_ko_rerank import build_query_engine, open_collection
+from llama_index_ko_rerank import Collection
 from llama_index_ko_rerank.app.components import open_components
 from llama_index_ko_rerank.cli import app
 from llama_index_ko_rerank.collection import CollectionSettings, index_folder, write_settings
@@ -46,7 +46,7 @@ def test_search_and_explain_find_what_they_find_in_one_index(folders):
         one, many = (_invoke(command, folders / name, QUESTION) for name in ("하나", "여럿"))
         assert one.exit_code == many.exit_code == 0, many.output
         assert "다올섬 여객선 배편" in many.output
-    assert "접이식" in str(build_query_engine(folders / "여럿").query(QUESTION))
+    assert "접이식" in str(Collection.open(folders / "여럿").query_engine().query(QUESTION))
 
 
 def test_the_page_counts_all_shards(folders):
@@ -63,12 +63,12 @@ def test_doctor_reads_each_shard(folders):
 
 
 def test_the_local_engine_leaves_shards_alone(folders):
-    before = open_collection(folders / "여럿").index.vector_store.count
+    before = Collection.open(folders / "여럿").count
     done = _invoke("index", folders / "여럿", "--data", "sample")
     assert isinstance(done.exception, InvalidSetting)
     assert "--engine ray" in str(done.exception)
     assert not index_folder(folders / "여럿").exists()
-    assert open_collection(folders / "여럿").index.vector_store.count == before
+    assert Collection.open(folders / "여럿").count == before
 
 
 def test_a_damaged_shard_is_named_by_doctor(folders, tmp_path):

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from llama_index_ko_rerank.collection import open_collection
+from llama_index_ko_rerank.collection import Collection
 from llama_index_ko_rerank.data import dataset_nodes, load_dataset
 from llama_index_ko_rerank.errors import DuplicateNodeId, IndexExists
 from llama_index_ko_rerank.ingest.plan import plan_sync
@@ -92,9 +92,9 @@ def test_a_data_set_is_indexed_once_and_searched_as_one(cluster, tmp_path, model
 
     for each in ("하나", "여럿"):
         write_settings(tmp_path / each, CollectionSettings("ko-static", ranker=None))
-    one, many = open_collection(tmp_path / "하나"), open_collection(folder)
+    one, many = Collection.open(tmp_path / "하나"), Collection.open(folder)
     for question in load_dataset("sample").questions[:20]:
-        found = [[hit.score for hit in each.retriever.retrieve(question.text)] for each in (one, many)]
+        found = [[hit.score for hit in each.retriever().retrieve(question.text)] for each in (one, many)]
         assert found[0] == pytest.approx(found[1], abs=1e-5)
 
 
@@ -125,5 +125,5 @@ def test_the_command_indexes_files_into_shards(cluster, docs, tmp_path):
     assert first.exit_code == again.exit_code == 0, first.output + again.output
     assert "added 20, changed 0, unchanged 0" in first.output
     assert "added 0, changed 0, unchanged 20" in again.output
-    found = open_collection(tmp_path / "모음").retriever.retrieve("제7조 휴가 신청은 며칠 안에 하나요?")
+    found = Collection.open(tmp_path / "모음").retriever().retrieve("제7조 휴가 신청은 며칠 안에 하나요?")
     assert found[0].node.get_content().startswith("제7조")
