@@ -38,7 +38,7 @@ from llama_index_ko_rerank.scale import ingest_passages, open_passages
 from llama_index_ko_rerank.scale.ray.session import ray_session
 from llama_index_ko_rerank.store import build_index
 from llama_index_ko_rerank.store.index_folder import IndexFolder
-from llama_index_ko_rerank.store.sharded_layout import find_shards
+from llama_index_ko_rerank.store.sharded import find_shards
 
 GOAL = 1.0
 Figures = dict[str, Any]

@@ -49,9 +49,8 @@ from llama_index_ko_rerank.retrieve.incremental import LexicalIndexStatus, inspe
 from llama_index_ko_rerank.retrieve.sharded import sharded_words
 from llama_index_ko_rerank.store.index import build_index, index_over, open_index
 from llama_index_ko_rerank.store.integrity import IntegrityReport, check_integrity, repair
-from llama_index_ko_rerank.store.sharded_layout import find_shards, is_sharded
-from llama_index_ko_rerank.store.sharded_store import ShardedVectorStore
-from llama_index_ko_rerank.store.sqlite.manifest import check_model
+from llama_index_ko_rerank.store.sharded import ShardedVectorStore, find_shards, is_sharded
+from llama_index_ko_rerank.store.sqlite.schema import check_model
 from llama_index_ko_rerank.store.vector_store import DurableFaissVectorStore
 
 if TYPE_CHECKING:

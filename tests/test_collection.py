@@ -25,7 +25,7 @@ from llama_index_ko_rerank.errors import (
     ModelNotFound,
 )
 from llama_index_ko_rerank.scale.ray.plan import make_shards
-from llama_index_ko_rerank.store.sharded_layout import Shards
+from llama_index_ko_rerank.store.sharded import Shards
 from tests.bigram_embedding import BigramEmbedding
 from tests.corpora.cli import RULES
 

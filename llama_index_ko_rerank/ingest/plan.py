@@ -156,9 +156,9 @@ def _remembered(place: Path, embed_model: BaseEmbedding) -> tuple[bool, int | No
     except IndexNotFound:
         return False, None, {}
     try:
-        with index.read() as view:
-            records = {record.document_id: record for record in read_records(view)}
-            return True, view.manifest.settings.get("chunk_tokens"), records
+        with index.read() as reader:
+            records = {record.document_id: record for record in read_records(reader)}
+            return True, reader.manifest.settings.get("chunk_tokens"), records
     finally:
         index.close()
 

@@ -46,19 +46,19 @@ class SourceRecord:
         return {NodeRelationship.SOURCE: source}
 
 
-def read_records(view: TableReader) -> Iterator[SourceRecord]:
+def read_records(reader: TableReader) -> Iterator[SourceRecord]:
     """Yield the record of every document that came from a file and of which every node is there.
 
     A document that has lost nodes has no record, so that it is indexed again; nodes from elsewhere have none either.
     """
     first_rows: dict[str, int] = {}
     counts: Counter[str] = Counter()
-    for row_id, document_id, _ in view.metadata_after(0):
+    for row_id, document_id, _ in reader.metadata_after(0):
         if document_id is not None:
             first_rows.setdefault(document_id, row_id)
             counts[document_id] += 1
     for row_id in first_rows.values():
-        (row,) = view.rows([row_id])
+        (row,) = reader.rows([row_id])
         record = _record(row)
         if record is not None and counts[record.document_id] == record.chunks:
             yield record

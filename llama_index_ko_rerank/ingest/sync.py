@@ -159,8 +159,8 @@ def _read(planned: FileToIngest, *, chunker: Chunker, max_bytes: int) -> _Outcom
         file_sha256 = hashlib.sha256(payload).hexdigest()
         record = SourceRecord(planned.document_id, file_sha256, recipe, content, chunks=0)
         return chunker.chunked(planned.file, text, record)
-    except _OF_ONE_DOCUMENT as problem:
-        return str(problem)
+    except _OF_ONE_DOCUMENT as error:
+        return str(error)
 
 
 class _Writer:
@@ -203,8 +203,8 @@ class _Writer:
                 try:
                     self._write(chunked, vectors)
                     reasons.append("")
-                except _OF_ONE_DOCUMENT as problem:
-                    reasons.append(str(problem))
+                except _OF_ONE_DOCUMENT as error:
+                    reasons.append(str(error))
         for (planned, chunked), reason in zip(waiting, reasons, strict=True):
             if reason:
                 self._fail(planned, reason)

@@ -28,7 +28,7 @@ from llama_index_ko_rerank.retrieve.persistence import (
     save_lexical_index,
     write_content_addressed,
 )
-from llama_index_ko_rerank.store.filters import Group, compile_filters, meets
+from llama_index_ko_rerank.store.filters import Group, compile_filters, matches_compiled
 from llama_index_ko_rerank.store.vector_store import DurableFaissVectorStore
 from llama_index_ko_rerank.text.kiwi import UserWord
 from llama_index_ko_rerank.text.normalize import check_query, check_text
@@ -298,7 +298,7 @@ class KoreanBM25Retriever(BaseRetriever):
             return None
         if self._last_mask is None or self._last_mask[0] != condition:
             nodes = (self._nodes[node_id] for node_id in self._index.ids)
-            passing = (meets(condition, node.metadata, ref_doc_id=node.ref_doc_id) for node in nodes)
+            passing = (matches_compiled(condition, node.metadata, ref_doc_id=node.ref_doc_id) for node in nodes)
             self._last_mask = condition, np.fromiter(passing, bool, len(self._index))
         return self._last_mask[1]
 

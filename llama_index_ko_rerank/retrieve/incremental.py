@@ -13,7 +13,7 @@ from llama_index.core.schema import BaseNode, MetadataMode
 from llama_index_ko_rerank.errors import DamagedIndex, IndexNotFound, ModelMismatch
 from llama_index_ko_rerank.retrieve.lexical_index import LexicalIndex
 from llama_index_ko_rerank.retrieve.persistence import load_lexical_index, save_lexical_index
-from llama_index_ko_rerank.store.sharded_store import ShardedVectorStore
+from llama_index_ko_rerank.store.sharded import ShardedVectorStore
 from llama_index_ko_rerank.store.vector_store import DurableFaissVectorStore
 
 logger = logging.getLogger(__name__)

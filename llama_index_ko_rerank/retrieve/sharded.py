@@ -6,7 +6,7 @@ from pathlib import Path
 
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
 from llama_index_ko_rerank.retrieve.incremental import refreshed_index
-from llama_index_ko_rerank.store.sharded_store import ShardedVectorStore
+from llama_index_ko_rerank.store.sharded import ShardedVectorStore
 
 
 def sharded_words(store: ShardedVectorStore, folder: Path, *, similarity_top_k: int) -> KoreanBM25Retriever:

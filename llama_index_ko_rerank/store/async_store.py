@@ -1,4 +1,4 @@
-"""What the vector stores of this package have in common."""
+"""Base of the vector stores: coroutines off the event loop, and the checks of their arguments."""
 
 from __future__ import annotations
 
@@ -19,15 +19,19 @@ from llama_index.core.vector_stores.types import (
 from numpy.typing import NDArray
 
 from llama_index_ko_rerank.errors import InvalidSetting, UnsupportedQuery
-from llama_index_ko_rerank.store.faiss.normalize import unit_vectors
+from llama_index_ko_rerank.store.faiss.normalize import normalize_embeddings
 from llama_index_ko_rerank.text.normalize import check_text
 
 
 class AsyncVectorStoreMixin(BasePydanticVectorStore):
-    """A vector store that knows its documents, and each of whose coroutines runs the method of its purpose in a thread.
+    """Vector store that knows its documents, and whose coroutines run their synchronous methods in a thread.
 
-    LlamaIndex's own would run it on the event loop, which then waits for the disk or a server.
+    LlamaIndex's own run them on the event loop, which then waits for the disk or a server.
     """
+
+    stores_text: bool = True
+    is_embedding_query: bool = True
+    flat_metadata: bool = False
 
     @abstractmethod
     def document_hash(self, ref_doc_id: str) -> str | None:
@@ -62,18 +66,11 @@ class AsyncVectorStoreMixin(BasePydanticVectorStore):
         return await asyncio.to_thread(self.query, query, **kwargs)
 
 
-_OTHER_MODES_OPTIONS = (
-    "alpha",
-    "mmr_threshold",
-    "sparse_top_k",
-    "hybrid_top_k",
-    "output_fields",
-    "embedding_field",
-)
+_OTHER_MODES_OPTIONS = ("alpha", "mmr_threshold", "sparse_top_k", "hybrid_top_k", "output_fields", "embedding_field")
 
 
-def check_query(query: VectorStoreQuery) -> NDArray[np.float32]:
-    """Refuse a query that the store would not answer as it was meant.
+def validate_query(query: VectorStoreQuery) -> NDArray[np.float32]:
+    """Refuse a query that the store would not answer as it was meant, and give its embedding.
 
     Returns:
         The query's embedding at unit length, shape (dimension,).
@@ -97,7 +94,7 @@ def check_query(query: VectorStoreQuery) -> NDArray[np.float32]:
     top_k = query.similarity_top_k
     if isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1:
         raise InvalidSetting(f"similarity_top_k is a whole number of at least 1, not {top_k!r}")
-    vector: NDArray[np.float32] = unit_vectors([query.query_embedding], ["the query"])[0]
+    vector: NDArray[np.float32] = normalize_embeddings([query.query_embedding], ["the query"])[0]
     return vector
 
 

@@ -1,4 +1,4 @@
-"""LlamaIndex's metadata filters: checked once, then true or false of any metadata; pure functions, no store needed."""
+"""Metadata filters of LlamaIndex, compiled once and then matched against any metadata; pure functions."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ class Condition:
             return self.operator in (FilterOperator.NE, FilterOperator.NIN)
         try:
             return bool(_HOLDS[self.operator](in_nfc(found), self.value))
-        except TypeError as problem:
+        except TypeError as error:
             raise InvalidFilter(
                 f"the filter {self.key!r} {self.operator.value} {self.value!r} cannot be applied to the value "
                 f"{found!r:.80} ({type(found).__name__}) of a node; filter by a value of that type, or index the "
                 "metadata with one type throughout"
-            ) from problem
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +112,12 @@ def matches(filters: MetadataFilters | None, metadata: Mapping[str, Any], *, ref
     True
     """
     condition = compile_filters(filters)
-    return condition is None or meets(condition, metadata, ref_doc_id=ref_doc_id)
+    return condition is None or matches_compiled(condition, metadata, ref_doc_id=ref_doc_id)
 
 
-def meets(condition: Group, metadata: Mapping[str, Any], *, ref_doc_id: str | None = None) -> bool:
-    """Do as `matches` with filters that are compiled already."""
-    return evaluate(condition, lambda one: one.holds(value_of(one.key, metadata, ref_doc_id)))
+def matches_compiled(condition: Group, metadata: Mapping[str, Any], *, ref_doc_id: str | None = None) -> bool:
+    """Match filters that are compiled already, as `matches` does."""
+    return fold(condition, lambda one: one.holds(value_of(one.key, metadata, ref_doc_id)))
 
 
 def value_of(key: str, metadata: Mapping[str, Any], ref_doc_id: str | None) -> object:
@@ -136,11 +136,11 @@ def in_nfc(value: Any) -> Any:
     return value
 
 
-def evaluate(condition: Condition | Group, truth_of: Callable[[Condition], Truth]) -> Truth:
-    """Join what the single conditions give; it may be a bool, or a numpy array of one bool for each node."""
+def fold(condition: Condition | Group, truth_of: Callable[[Condition], Truth]) -> Truth:
+    """Combine what the single conditions give: a bool each, or a numpy array each of one bool for each node."""
     if isinstance(condition, Condition):
         return truth_of(condition)
-    joined: Truth = _JOINS[condition.join]([evaluate(part, truth_of) for part in condition.parts])
+    joined: Truth = _JOINS[condition.join]([fold(part, truth_of) for part in condition.parts])
     return joined
 
 
@@ -155,21 +155,21 @@ def iter_conditions(condition: Condition | Group) -> Iterator[Condition]:
 
 def _compile_condition(part: MetadataFilter) -> Condition:
     try:
-        asked = FilterOperator(part.operator)
-    except ValueError as problem:
+        compared_by = FilterOperator(part.operator)
+    except ValueError as error:
         known = nearest(str(part.operator), [one.value for one in FilterOperator])
-        raise UnsupportedQuery(f"there is no filter operator {part.operator!r}; {known}") from problem
+        raise UnsupportedQuery(f"there is no filter operator {part.operator!r}; {known}") from error
     check_text(part.key, "the key of a filter")
     for text in part.value if isinstance(part.value, list) else [part.value]:
         if isinstance(text, str):
             check_text(text, f"the value of the filter {part.key!r}")
-    wanted, fits = _VALUES[asked]
+    wanted, fits = _VALUES[compared_by]
     if not fits(part.value):
         raise InvalidFilter(
-            f"the filter {part.key!r} {asked.value} needs {wanted}, not {part.value!r:.80}"
+            f"the filter {part.key!r} {compared_by.value} needs {wanted}, not {part.value!r:.80}"
             + ("; ask for missing values with the operator is_empty" if part.value is None else "")
         )
-    return Condition(part.key, asked, in_nfc(part.value))
+    return Condition(part.key, compared_by, in_nfc(part.value))
 
 
 def _part_of_text(found: Any, value: str) -> bool:

@@ -1,4 +1,4 @@
-"""Building and opening an index, as normal LlamaIndex `VectorStoreIndex`es."""
+"""Building and opening an index as a LlamaIndex `VectorStoreIndex`."""
 
 from __future__ import annotations
 
@@ -24,28 +24,6 @@ from llama_index_ko_rerank.store.sqlite.connection import NODES_FILE
 from llama_index_ko_rerank.store.sqlite.rows import check_node, check_unique
 from llama_index_ko_rerank.store.vector_store import DurableFaissVectorStore
 from llama_index_ko_rerank.text.splitter import KoreanSentenceSplitter, make_splitter
-
-
-class IndexBackedDocstore(SimpleDocumentStore):
-    """A docstore that knows which version of a document is in the index, in this session or from an earlier one.
-
-    ``index.refresh_ref_docs`` compares documents with these hashes. LlamaIndex's own docstore forgets them with the
-    session, and keeps them for documents that were deleted.
-    """
-
-    def __init__(self, store: AsyncVectorStoreMixin) -> None:
-        """Answer from a store."""
-        super().__init__()
-        self._store = store
-
-    def get_document_hash(self, doc_id: str) -> str | None:
-        """Give the hash of the document whose nodes are in the index; None where there are none."""
-        return self._store.document_hash(doc_id)
-
-    async def aget_document_hash(self, doc_id: str) -> str | None:
-        """Do as `get_document_hash`, off the event loop."""
-        return await asyncio.to_thread(self.get_document_hash, doc_id)
-
 
 logger = logging.getLogger(__name__)
 
@@ -73,14 +51,14 @@ def build_index(
         documents_or_nodes: Documents are split (see `make_splitter`); nodes are kept as they are, with their
             embeddings where they have any.
         path: The folder; it and its parents are made where they are missing.
-        embed_model: Its identity is recorded, and every later opening must bring the same model; `KoreanEmbedding()`,
-            which is in the wheel, where None. ``Settings.embed_model`` is never used.
-        chunk_tokens: The most tokens of a chunk; 256 or the model's limit where None.
+        embed_model: Its identity is recorded, and every later opening must bring the same model. Defaults to
+            `KoreanEmbedding()`, which is in the wheel; ``Settings.embed_model`` is never used.
+        chunk_tokens: The most tokens of a chunk. Defaults to 256 or the model's limit.
         overwrite: Replace an index that is there, or one that is damaged.
         show_progress: Show LlamaIndex's progress bars.
-        vector_dtype: How vectors are kept on disk: ``float32``, or ``float16`` in half the room, by which a cosine
+        vector_dtype: Type of the vectors on disk: ``float32``, or ``float16`` in half the bytes, by which a cosine
             moves by some 0.0001.
-        index_settings: Which FAISS index is made of them; chosen by their number where None.
+        index_settings: Settings of the FAISS index. Defaults to one that suits the number of vectors.
 
     Returns:
         The index, opened; ``index.vector_store`` is its `DurableFaissVectorStore`.
@@ -96,7 +74,7 @@ def build_index(
     """
     check_vector_type(vector_dtype)
     embed_model = embed_model or KoreanEmbedding()
-    asked = IndexSettings() if index_settings is None else IndexSettings.of(index_settings)
+    settings = IndexSettings() if index_settings is None else IndexSettings.of(index_settings)
     splitter = make_splitter(embed_model, chunk_tokens=chunk_tokens)
     folder = Path(path).expanduser().absolute()
     prepare_target(folder, overwrite=overwrite)
@@ -109,7 +87,7 @@ def build_index(
                 embedding_identity=identity,
                 settings={"chunk_tokens": chunk_tokens},
                 vector_dtype=vector_dtype,
-                index_settings=asked,
+                index_settings=settings,
             )
             remaining = iter(nodes)
             while batch := list(islice(remaining, _BATCH)):
@@ -127,15 +105,15 @@ def open_index(
 
     Args:
         path: The folder.
-        embed_model: The model that it was built with; `KoreanEmbedding()` where None.
-        index_settings: Another FAISS index is made from now on; the recorded one where None.
+        embed_model: The model that it was built with. Defaults to `KoreanEmbedding()`.
+        index_settings: Settings of the FAISS index from now on. Defaults to the recorded ones.
 
     Raises:
         IndexNotFound: There is no index, or its first build was interrupted.
         ModelMismatch: It was built with another model.
         DamagedIndex: Its table cannot be read.
         IndexTooNew: It was made by a newer release.
-        IndexReadOnly: An earlier release made it, or other settings are given, and the folder cannot be written.
+        IndexReadOnly: Other settings are given, and the folder cannot be written.
     """
     embed_model = embed_model or KoreanEmbedding()
     identity = embedding_identity(embed_model)
@@ -149,13 +127,34 @@ def index_over(
     """Put a normal index over a store that is open.
 
     Args:
-        store: What it searches and changes, and what it asks which version of a document is there.
+        store: The vector store, which also knows which version of a document is there.
         embed_model: The model that the store was built with.
         chunk_tokens: The most tokens of a chunk of what is inserted later; see `make_splitter`.
     """
     splitter = make_splitter(embed_model, chunk_tokens=chunk_tokens)
     storage = StorageContext.from_defaults(vector_store=store, docstore=IndexBackedDocstore(store))
     return VectorStoreIndex([], embed_model=embed_model, storage_context=storage, transformations=[splitter])
+
+
+class IndexBackedDocstore(SimpleDocumentStore):
+    """Docstore that knows which version of a document is in the index, in this session or from an earlier one.
+
+    ``index.refresh_ref_docs`` compares documents with these hashes. LlamaIndex's own docstore forgets them with the
+    session, and keeps them for documents that were deleted.
+    """
+
+    def __init__(self, store: AsyncVectorStoreMixin) -> None:
+        """Answer from a store."""
+        super().__init__()
+        self._store = store
+
+    def get_document_hash(self, doc_id: str) -> str | None:
+        """Give the hash of the document whose nodes are in the index; None where there are none."""
+        return self._store.document_hash(doc_id)
+
+    async def aget_document_hash(self, doc_id: str) -> str | None:
+        """Do as `get_document_hash`, off the event loop."""
+        return await asyncio.to_thread(self.get_document_hash, doc_id)
 
 
 def prepare_target(folder: Path, *, overwrite: bool) -> None:

@@ -1,4 +1,4 @@
-"""One folder as one index: the table, the FAISS index that follows it, and the snapshot between two openings."""
+"""Folder of an index: the table, the FAISS index that is derived from it, and the snapshot between two openings."""
 
 from __future__ import annotations
 
@@ -15,58 +15,24 @@ from numpy.typing import NDArray
 from llama_index_ko_rerank.errors import DimensionMismatch, InvalidSetting, KoRerankError, StoreError
 from llama_index_ko_rerank.store.faiss.cached_index import IndexCache
 from llama_index_ko_rerank.store.faiss.index import VectorIndex
-from llama_index_ko_rerank.store.faiss.normalize import unit_vectors
-from llama_index_ko_rerank.store.faiss.serialization import to_bytes
-from llama_index_ko_rerank.store.faiss.snapshots import discard_snapshots, read_snapshot, write_snapshot
-from llama_index_ko_rerank.store.filters import Group, meets
-from llama_index_ko_rerank.store.metadata_index import MetadataColumns, both, mask_of
+from llama_index_ko_rerank.store.faiss.normalize import normalize_embeddings
+from llama_index_ko_rerank.store.faiss.snapshots import discard_snapshots, read_snapshot, to_bytes, write_snapshot
+from llama_index_ko_rerank.store.filters import Group, matches_compiled
+from llama_index_ko_rerank.store.metadata_index import MetadataIndex, mask_and, mask_from_ids
 from llama_index_ko_rerank.store.settings import IndexSettings, VectorType
-from llama_index_ko_rerank.store.sqlite.manifest import check_model
 from llama_index_ko_rerank.store.sqlite.reader import TableReader
 from llama_index_ko_rerank.store.sqlite.rows import NodeRow, read_metadata, to_rows
+from llama_index_ko_rerank.store.sqlite.schema import check_model
 from llama_index_ko_rerank.store.sqlite.table import Mode, NodeTable
 from llama_index_ko_rerank.store.sqlite.writer import TableWriter
-
-
-def id_mask(
-    view: TableReader, node_ids: Sequence[str] | None, ref_doc_ids: Sequence[str] | None
-) -> NDArray[np.bool_] | None:
-    """Say of each row id whether both restrictions leave it; None where there is no restriction."""
-    allowed: NDArray[np.bool_] | None = None
-    if node_ids:
-        allowed = mask_of(view.row_ids_of_nodes(node_ids))
-    if ref_doc_ids:
-        of_documents = mask_of(view.row_ids_of_documents(ref_doc_ids))
-        allowed = of_documents if allowed is None else both(allowed, of_documents)
-    return allowed
-
-
-def matching_rows(view: TableReader, node_ids: Sequence[str] | None, condition: Group | None) -> list[int]:
-    """Find the rows that ids and a condition leave, in the order of the ids or of addition."""
-    if node_ids is None:
-        every = view.metadata_after(0)
-        return [row_id for row_id, source, metadata in every if _passes(condition, metadata, source)]
-    row_ids = view.row_ids_of_nodes(node_ids)
-    if condition is None:
-        return row_ids
-    return [
-        row_id
-        for row_id, row in zip(row_ids, view.rows(row_ids), strict=True)
-        if _passes(condition, read_metadata(row.node_id, row.metadata), row.ref_doc_id)
-    ]
-
-
-def _passes(condition: Group | None, metadata: Mapping[str, Any], ref_doc_id: str | None) -> bool:
-    return condition is None or meets(condition, metadata, ref_doc_id=ref_doc_id)
-
 
 logger = logging.getLogger(__name__)
 
 
 class IndexFolder:
-    """Read, change and search an index, in which the model is checked at every door.
+    """One index on disk: read, changed and searched; the model is checked at every access.
 
-    Another process may rebuild the index with another model while this one has it open; whatever is asked next then
+    Another process may rebuild the index with another model while this one has it open; the next call then
     raises `ModelMismatch`.
     """
 
@@ -85,8 +51,8 @@ class IndexFolder:
             InvalidSetting: The index keeps its vectors by another ``vector_dtype``.
         """
         self._identity = embedding_identity
-        self._live = IndexCache()
-        self._columns = MetadataColumns()
+        self._cache = IndexCache()
+        self._metadata = MetadataIndex()
         self._has_changed = False
         self._is_open = True
         self.table = NodeTable(
@@ -97,17 +63,17 @@ class IndexFolder:
             index_settings=index_settings,
         )
         try:
-            self._settle(vector_dtype, index_settings)
+            self._reconcile_settings(vector_dtype, index_settings)
         except KoRerankError:
             self.table.close()
             raise
 
     @contextmanager
     def read(self) -> Iterator[TableReader]:
-        """Give a view of the newest generation."""
-        with self.table.read() as view:
-            check_model(view.manifest.embedding_identity, self._identity, self.table.folder)
-            yield view
+        """Give a reader of the newest generation."""
+        with self.table.read() as reader:
+            check_model(reader.manifest.embedding_identity, self._identity, self.table.folder)
+            yield reader
 
     @contextmanager
     def transaction(self) -> Iterator[TableWriter]:
@@ -145,7 +111,7 @@ class IndexFolder:
         if not nodes:
             return
         rows = to_rows(nodes)
-        vectors = unit_vectors([node.embedding for node in nodes], [f"node {row.node_id!r}" for row in rows])
+        vectors = normalize_embeddings([node.embedding for node in nodes], [f"node {row.node_id!r}" for row in rows])
         with self.transaction() as writer:
             writer.upsert(rows, vectors)
 
@@ -156,12 +122,12 @@ class IndexFolder:
             How many there were.
         """
         with self.transaction() as writer:
-            return writer.delete_rows(matching_rows(writer.view(), node_ids, condition))
+            return writer.delete_rows(_matching_rows(writer.reader(), node_ids, condition))
 
     def rows(self, node_ids: Sequence[str] | None, condition: Group | None) -> list[NodeRow]:
         """Read the rows that ids and a condition leave, in the order of the ids or of addition."""
-        with self.read() as view:
-            return view.rows(matching_rows(view, node_ids, condition))
+        with self.read() as reader:
+            return reader.rows(_matching_rows(reader, node_ids, condition))
 
     def search(
         self,
@@ -189,29 +155,31 @@ class IndexFolder:
             InvalidFilter: The condition cannot be applied to the metadata of a node.
         """
         while True:
-            with self.read() as view:
-                dimension = view.manifest.dimension
+            with self.read() as reader:
+                dimension = reader.manifest.dimension
                 if dimension is None:
                     return [], []
                 if len(query) != dimension:
                     raise DimensionMismatch(
-                        f"the index in {view.folder} holds {dimension}-d vectors, and the query has {len(query)}-d; "
+                        f"the index in {reader.folder} holds {dimension}-d vectors, and the query has {len(query)}-d; "
                         "search with the model that it was built with"
                     )
-                allowed = id_mask(view, node_ids, ref_doc_ids)
+                allowed = _id_mask(reader, node_ids, ref_doc_ids)
                 if condition is not None:
-                    allowed = self._columns.narrow(view, condition, allowed)
-                with self._live.at(view) as index:
+                    allowed = self._metadata.filter_mask(reader, condition, allowed)
+                with self._cache.get(reader) as index:
                     if index is not None:
-                        fetch = view.vectors_of
-                        row_ids, cosines = index.search(query, top_k=top_k, fetch=fetch, allowed=allowed)
-                        return view.rows(row_ids.tolist()), cosines.tolist()
+                        row_ids, cosines = index.search(
+                            query, top_k=top_k, fetch_vectors=reader.vectors_of, allowed=allowed
+                        )
+                        return reader.rows(row_ids.tolist()), cosines.tolist()
 
     def write_snapshot(self) -> None:
         """Write the FAISS index beside the table, unless it lies there whole, and merge SQLite's log into the table.
 
         A flat index is not written: reading its vectors from the table takes 0.1 s for 50,000 of 256 numbers and 0.8 s
-        for 186,223 of 512, and a file of them would take their room once more. An index that is worn is made anew.
+        for 186,223 of 512, and a file of them would take their room once more. An index that was outgrown is
+        made anew.
 
         Raises:
             IndexBusy: Another writer is at work.
@@ -220,14 +188,14 @@ class IndexFolder:
         if self.table.read_only:
             return
         # What may take minutes is done before the write lock is taken, so that nobody waits for it.
-        with self.read() as view:
-            if _needs_a_file(view):
-                with self._live.at(view, renew=True):
+        with self.read() as reader:
+            if _needs_a_file(reader):
+                with self._cache.get(reader, rebuild=True):
                     pass
         # Under the write lock the generation cannot move on while its snapshot is written.
-        with self.table.transaction() as writer, self.read() as view:
-            if view.manifest.dimension is not None:
-                self._snapshot(writer, view)
+        with self.table.transaction() as writer, self.read() as reader:
+            if reader.manifest.dimension is not None:
+                self._snapshot(writer, reader)
         # The old file may go only when the table names the new one for certain, and while nobody writes another.
         with self.table.transaction() as writer:
             manifest = writer.manifest()
@@ -241,14 +209,14 @@ class IndexFolder:
         if self._is_open and self._has_changed:
             try:
                 self.write_snapshot()
-            except StoreError as problem:
-                logger.warning("%s was closed without a new snapshot: %s", self.table.folder, problem)
+            except StoreError as error:
+                logger.warning("%s was closed without a new snapshot: %s", self.table.folder, error)
         self._is_open = False
         self.table.close()
 
-    def _settle(self, vector_dtype: VectorType | None, index_settings: IndexSettings | None) -> None:
-        with self.read() as view:
-            manifest = view.manifest
+    def _reconcile_settings(self, vector_dtype: VectorType | None, index_settings: IndexSettings | None) -> None:
+        with self.read() as reader:
+            manifest = reader.manifest
         if vector_dtype not in (None, manifest.vector_dtype) and manifest.complete:
             raise InvalidSetting(
                 f"the index in {self.table.folder} keeps vectors as {manifest.vector_dtype} and not {vector_dtype}; "
@@ -259,25 +227,57 @@ class IndexFolder:
                 writer.record_index_settings(index_settings)
             self._has_changed = True
 
-    def _snapshot(self, writer: TableWriter, view: TableReader) -> None:
-        generation = view.manifest.generation
-        if not _needs_a_file(view):
-            if (view.manifest.snapshot_generation, view.manifest.snapshot_sha256) != (generation, None):
+    def _snapshot(self, writer: TableWriter, reader: TableReader) -> None:
+        generation = reader.manifest.generation
+        if not _needs_a_file(reader):
+            if (reader.manifest.snapshot_generation, reader.manifest.snapshot_sha256) != (generation, None):
                 writer.record_snapshot(generation, None)
             return
-        with self._live.at(view, renew=True) as index:
-            if index is not None and not _is_on_disk(view, index):
-                writer.record_snapshot(generation, write_snapshot(view.folder, generation, to_bytes(index)))
+        with self._cache.get(reader, rebuild=True) as index:
+            if index is not None and not _is_on_disk(reader, index):
+                writer.record_snapshot(generation, write_snapshot(reader.folder, generation, to_bytes(index)))
 
 
-def _needs_a_file(view: TableReader) -> bool:
-    manifest = view.manifest
+def _needs_a_file(reader: TableReader) -> bool:
+    manifest = reader.manifest
     return manifest.index_settings.kind_for(manifest.node_count, manifest.dimension or 0) != "flat"
 
 
-def _is_on_disk(view: TableReader, index: VectorIndex) -> bool:
-    manifest = view.manifest
+def _is_on_disk(reader: TableReader, index: VectorIndex) -> bool:
+    manifest = reader.manifest
     if manifest.snapshot_generation != manifest.generation or manifest.snapshot_sha256 is None:
         return False
-    payload = read_snapshot(view.folder, manifest.generation, manifest.snapshot_sha256)
+    payload = read_snapshot(reader.folder, manifest.generation, manifest.snapshot_sha256)
     return payload is not None and payload == to_bytes(index)
+
+
+def _id_mask(
+    reader: TableReader, node_ids: Sequence[str] | None, ref_doc_ids: Sequence[str] | None
+) -> NDArray[np.bool_] | None:
+    """Say of each row id whether both restrictions allow it; None where there is no restriction."""
+    allowed: NDArray[np.bool_] | None = None
+    if node_ids:
+        allowed = mask_from_ids(reader.row_ids_of_nodes(node_ids))
+    if ref_doc_ids:
+        of_documents = mask_from_ids(reader.row_ids_of_documents(ref_doc_ids))
+        allowed = of_documents if allowed is None else mask_and(allowed, of_documents)
+    return allowed
+
+
+def _matching_rows(reader: TableReader, node_ids: Sequence[str] | None, condition: Group | None) -> list[int]:
+    """Find the rows that ids and a condition allow, in the order of the ids or of addition."""
+    if node_ids is None:
+        every = reader.metadata_after(0)
+        return [row_id for row_id, source, metadata in every if _passes(condition, metadata, source)]
+    row_ids = reader.row_ids_of_nodes(node_ids)
+    if condition is None:
+        return row_ids
+    return [
+        row_id
+        for row_id, row in zip(row_ids, reader.rows(row_ids), strict=True)
+        if _passes(condition, read_metadata(row.node_id, row.metadata), row.ref_doc_id)
+    ]
+
+
+def _passes(condition: Group | None, metadata: Mapping[str, Any], ref_doc_id: str | None) -> bool:
+    return condition is None or matches_compiled(condition, metadata, ref_doc_id=ref_doc_id)

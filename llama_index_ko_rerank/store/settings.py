@@ -1,4 +1,4 @@
-"""Which FAISS index is made of the vectors, and how hard it looks."""
+"""Settings of an index: the kind of its FAISS index, and the type of the vectors in the table."""
 
 from __future__ import annotations
 
@@ -9,53 +9,41 @@ from typing import Any, Literal, get_args
 
 from llama_index_ko_rerank.errors import InvalidSetting, nearest
 
-IndexKind = Literal["flat", "hnsw", "ivf", "ivfpq"]
+IndexKind = Literal["flat", "ivf"]
 VectorType = Literal["float32", "float16"]
 VECTOR_TYPES: tuple[VectorType, ...] = get_args(VectorType)
 
 FLAT_UP_TO_NUMBERS = 2**29
-"""How many numbers ``auto`` scans for one query: 537 million, 1,048,576 vectors of 512 numbers."""
+"""The most numbers that ``auto`` scans for one query: 537 million, 1,048,576 vectors of 512 numbers."""
 
-PQ_FROM_VECTORS = 1024
-"""Product quantisation learns 256 centroids for each part of a vector; an ``ivfpq`` index of fewer vectors is flat."""
+_KINDS = ("auto", *get_args(IndexKind))
+_RANGES = (("oversampling", 1, 1000), ("ivf_lists", 1, 1_000_000))
 
 
 @dataclass(frozen=True, slots=True)
 class IndexSettings:
-    """How vectors are held in memory and searched; whatever the kind, cosines are computed from the table's vectors.
+    """Settings of the FAISS index: the kind, and the effort of a search. Cosines always come from the table's vectors.
 
     - ``flat`` holds 16-bit floats and reads all of them: exact, half the memory of 32-bit floats, and no file.
-    - ``hnsw`` holds 8-bit numbers and a graph: the fastest to search and by far the slowest to build. What is deleted
-      is marked and passed over, until a fifth is and `persist` or `close` builds the graph again.
-    - ``ivf`` holds 8-bit numbers in lists of neighbours, and reads the lists nearest to the query.
-    - ``ivfpq`` does so with a quarter of the bytes, for collections that do not fit otherwise, and finds less.
+    - ``ivf`` holds 8-bit numbers in lists of neighbours, and reads the lists nearest to the query: approximate.
     - ``auto`` is ``flat`` while the vectors are at most `FLAT_UP_TO_NUMBERS` numbers in all, and ``ivf`` above:
       reading 186,223 x 512 numbers of 16 bits takes half the time of FAISS's flat 32-bit index, and misses nothing.
 
-    The kinds that are not exact take more candidates than asked for and rank them by their exact cosines.
-
     Attributes:
-        kind: One of the five.
-        oversampling: Candidates for each asked result, at least 1; for the kinds that are not exact.
-        hnsw_links: Neighbours of a vector in the graph, 2 to 128.
-        hnsw_build_candidates: Candidates among which they are chosen, at least 1; more is better and slower.
-        hnsw_search_candidates: Vectors kept in view by a search, at least 1.
-        ivf_lists: How many lists; four times the root of the number of vectors where None.
-        ivf_probed_share: Which share of the lists a search reads, above 0 and at most 1.
+        kind: ``auto``, ``flat`` or ``ivf``.
+        oversampling: Candidates of ``ivf`` for each requested result, 1 to 1,000; the best by exact cosine are kept.
+        ivf_lists: Number of lists. Defaults to four times the root of the number of vectors.
+        ivf_probed_share: Share of the lists that a search reads, above 0 and at most 1.
     """
 
-    kind: Literal["auto", "flat", "hnsw", "ivf", "ivfpq"] = "auto"
+    kind: Literal["auto", "flat", "ivf"] = "auto"
     oversampling: int = 4
-    hnsw_links: int = 32
-    hnsw_build_candidates: int = 80
-    hnsw_search_candidates: int = 256
     ivf_lists: int | None = None
     ivf_probed_share: float = 0.4
 
     def __post_init__(self) -> None:
-        kinds = ("auto", *get_args(IndexKind))
-        if self.kind not in kinds:
-            raise InvalidSetting(f"there is no index kind {self.kind!r}; {nearest(str(self.kind), kinds)}")
+        if self.kind not in _KINDS:
+            raise InvalidSetting(f"there is no index kind {self.kind!r}; {nearest(str(self.kind), _KINDS)}")
         for name, least, most in _RANGES:
             value = getattr(self, name)
             if value is None and name == "ivf_lists":
@@ -89,22 +77,11 @@ class IndexSettings:
         """Choose the kind for so many vectors; the rule is in the docstring of the class."""
         if self.kind == "auto":
             return "flat" if count * dimension <= FLAT_UP_TO_NUMBERS else "ivf"
-        if count == 0 or (self.kind == "ivfpq" and count < PQ_FROM_VECTORS):
-            return "flat"
-        return self.kind
+        return "flat" if count == 0 else self.kind
 
     def lists_for(self, count: int) -> int:
         """Choose the number of lists, never more than there are vectors."""
         return max(1, min(self.ivf_lists or 4 * isqrt(count), count))
-
-
-_RANGES = (
-    ("oversampling", 1, 1000),
-    ("hnsw_links", 2, 128),
-    ("hnsw_build_candidates", 1, 10_000),
-    ("hnsw_search_candidates", 1, 1_000_000),
-    ("ivf_lists", 1, 1_000_000),
-)
 
 
 def check_vector_type(name: object) -> VectorType:

@@ -9,14 +9,10 @@ from typing import Any, Self
 
 from llama_index.core.bridge.pydantic import PrivateAttr
 from llama_index.core.schema import BaseNode
-from llama_index.core.vector_stores.types import (
-    MetadataFilters,
-    VectorStoreQuery,
-    VectorStoreQueryResult,
-)
+from llama_index.core.vector_stores.types import MetadataFilters, VectorStoreQuery, VectorStoreQueryResult
 
 from llama_index_ko_rerank.errors import InvalidSetting, nearest
-from llama_index_ko_rerank.store.async_store import AsyncVectorStoreMixin, check_ids, check_query, reject_options
+from llama_index_ko_rerank.store.async_store import AsyncVectorStoreMixin, check_ids, reject_options, validate_query
 from llama_index_ko_rerank.store.filters import compile_filters
 from llama_index_ko_rerank.store.index_folder import IndexFolder
 from llama_index_ko_rerank.store.settings import IndexSettings, VectorType, check_vector_type
@@ -29,7 +25,7 @@ _CONSTANTS: dict[str, bool] = {"stores_text": True, "is_embedding_query": True, 
 
 
 class DurableFaissVectorStore(AsyncVectorStoreMixin):
-    """Keep nodes and vectors in a folder so that nothing is lost, and search them by cosine.
+    """Nodes and vectors in a folder, where nothing is lost, searched by cosine.
 
     When a method that adds or deletes returns, the change is on disk: one synced SQLite transaction. There is no need
     to call `persist`. The FAISS index in memory is made from the table, and every search brings it up to the newest
@@ -46,10 +42,10 @@ class DurableFaissVectorStore(AsyncVectorStoreMixin):
 
     Attributes:
         path: The folder, absolute.
-        embedding_identity: What identifies the embedding model (see `llama_index_ko_rerank.embed.embedding_identity`);
-            None where the caller does not say, and then only the length of the vectors can be checked.
-        vector_dtype: How the vectors are kept, where the caller says so.
-        index_settings: Which FAISS index is made of them, where the caller says so.
+        embedding_identity: Identity of the embedding model (see `llama_index_ko_rerank.embed.embedding_identity`); None
+            if unknown, and then only the length of the vectors can be checked.
+        vector_dtype: Type of the vectors in the table, as given.
+        index_settings: Settings of the FAISS index, as given.
 
     Raises:
         IndexNotFound: ``create=False`` and there is none, or its first build was interrupted.
@@ -57,13 +53,9 @@ class DurableFaissVectorStore(AsyncVectorStoreMixin):
         InvalidSetting: The index keeps its vectors by another ``vector_dtype``, or a setting is unknown.
         DamagedIndex: The table cannot be read.
         IndexTooNew: A newer release made it.
-        IndexReadOnly: The folder cannot be written, and that is needed to make an index, to record other settings, or
-            to bring one of an earlier release up to date.
+        IndexReadOnly: The folder cannot be written, as making an index or recording other settings needs.
     """
 
-    stores_text: bool = True
-    is_embedding_query: bool = True
-    flat_metadata: bool = False
     path: str
     embedding_identity: dict[str, Any] | None = None
     vector_dtype: VectorType | None = None
@@ -87,8 +79,9 @@ class DurableFaissVectorStore(AsyncVectorStoreMixin):
             path: The folder; it and its parents are made where they are missing.
             embedding_identity: Compared with the recorded one, and recorded in a new index.
             create: Make an empty index where there is none.
-            vector_dtype: Recorded in a new index, ``float32`` where None; an index that is there must have the same.
-            index_settings: Recorded, in an index that is there as well; the recorded ones are used where None.
+            vector_dtype: Recorded in a new index; an index that is there must have the same. Defaults to ``float32`` or
+                the recorded one.
+            index_settings: Recorded, in an index that is there as well. Defaults to the recorded ones.
             constants: The fields that never differ, so that ``from_dict(to_dict())`` works.
         """
         for name, value in constants.items():
@@ -97,21 +90,21 @@ class DurableFaissVectorStore(AsyncVectorStoreMixin):
                 raise InvalidSetting(f"{name}={value!r} is no setting of DurableFaissVectorStore; {known}")
         folder = Path(path).expanduser().absolute()
         identity = None if embedding_identity is None else dict(embedding_identity)
-        kept_as = None if vector_dtype is None else check_vector_type(vector_dtype)
-        asked = None if index_settings is None else IndexSettings.of(index_settings)
+        dtype = None if vector_dtype is None else check_vector_type(vector_dtype)
+        settings = None if index_settings is None else IndexSettings.of(index_settings)
         super().__init__(
             path=str(folder),
             embedding_identity=identity,  # type: ignore[call-arg]  # pydantic
-            vector_dtype=kept_as,
-            index_settings=asked,
+            vector_dtype=dtype,
+            index_settings=settings,
             **_CONSTANTS,
         )
         self._folder = IndexFolder(
             folder,
             mode="create" if create else "open",
             embedding_identity=identity,
-            vector_dtype=kept_as,
-            index_settings=asked,
+            vector_dtype=dtype,
+            index_settings=settings,
         )
 
     @classmethod
@@ -126,34 +119,34 @@ class DurableFaissVectorStore(AsyncVectorStoreMixin):
 
     @property
     def generation(self) -> int:
-        """How many transactions have changed nodes; whatever is derived from the nodes is stale once this moved on."""
-        with self._folder.read() as view:
-            return view.manifest.generation
+        """The number of transactions that have changed nodes; what is derived from an earlier one is stale."""
+        with self._folder.read() as reader:
+            return reader.manifest.generation
 
     @property
     def count(self) -> int:
-        """How many nodes there are."""
-        with self._folder.read() as view:
-            return view.manifest.node_count
+        """The number of nodes."""
+        with self._folder.read() as reader:
+            return reader.manifest.node_count
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the index was built with besides its model, such as ``chunk_tokens``."""
-        with self._folder.read() as view:
-            return view.manifest.settings
+        """The settings of the build besides the model, such as ``chunk_tokens``."""
+        with self._folder.read() as reader:
+            return reader.manifest.settings
 
     def nodes(self) -> Iterator[BaseNode]:
         """Yield every node in the order of addition, all of one generation, a batch in memory at a time."""
-        with self._folder.read() as view:
-            for row in view.all_rows():
+        with self._folder.read() as reader:
+            for row in reader.all_rows():
                 yield to_node(row)
 
     def document_hash(self, ref_doc_id: str) -> str | None:
         """Give LlamaIndex's hash of the document that nodes were cut from; None where it has no nodes here."""
         check_ids([ref_doc_id], "ref_doc_id")
-        with self._folder.read() as view:
-            row_ids = view.row_ids_of_documents([ref_doc_id])
-            source = to_node(view.rows(row_ids[:1])[0]).source_node if row_ids else None
+        with self._folder.read() as reader:
+            row_ids = reader.row_ids_of_documents([ref_doc_id])
+            source = to_node(reader.rows(row_ids[:1])[0]).source_node if row_ids else None
         return None if source is None else source.hash
 
     def add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
@@ -196,10 +189,10 @@ class DurableFaissVectorStore(AsyncVectorStoreMixin):
     def delete_nodes(
         self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None, **delete_kwargs: Any
     ) -> None:
-        """Delete nodes by id, by metadata, or those that both leave, all in one transaction.
+        """Delete nodes by id, by metadata, or those that both allow, all in one transaction.
 
         Args:
-            node_ids: Ids that are not there change nothing; all nodes that pass the filters where None.
+            node_ids: Ids that are not there change nothing. Defaults to all nodes that pass the filters.
             filters: As in `query`.
             delete_kwargs: None is known.
 
@@ -217,10 +210,10 @@ class DurableFaissVectorStore(AsyncVectorStoreMixin):
         self._folder.delete_nodes(node_ids, condition)
 
     def get_nodes(self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None) -> list[BaseNode]:
-        """Fetch nodes without their vectors, in the order asked for; ids that are not there are left out.
+        """Fetch nodes without their vectors, in the order of the ids; ids that are not there are left out.
 
         Args:
-            node_ids: All nodes in the order of addition where None.
+            node_ids: Defaults to all nodes, in the order of addition.
             filters: Only nodes that pass them, as in `query`.
 
         Raises:
@@ -240,8 +233,8 @@ class DurableFaissVectorStore(AsyncVectorStoreMixin):
     def query(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
         """Find the nearest nodes by cosine in the newest generation.
 
-        Filters restrict the search itself, so that it still finds ``similarity_top_k`` nodes where so many pass; what
-        they mean is said at `llama_index_ko_rerank.store.filters.matches`. ``node_ids`` and ``doc_ids`` restrict it to
+        Filters restrict the search itself, so that it still finds ``similarity_top_k`` nodes where so many pass; their
+        meaning is that of `llama_index_ko_rerank.store.filters.matches`. ``node_ids`` and ``doc_ids`` restrict it to
         these nodes and to nodes of these documents, and all restrictions hold together; LlamaIndex's retrievers pass
         empty lists for "no restriction", and so they count.
 
@@ -254,7 +247,7 @@ class DurableFaissVectorStore(AsyncVectorStoreMixin):
             ModelMismatch: The index was rebuilt with another model since this store was opened.
         """
         reject_options("query", kwargs)
-        vector = check_query(query)
+        vector = validate_query(query)
         rows, cosines = self._folder.search(
             vector,
             top_k=query.similarity_top_k,
@@ -268,7 +261,7 @@ class DurableFaissVectorStore(AsyncVectorStoreMixin):
     def persist(self, persist_path: str = "", fs: Any = None) -> None:
         """Write a FAISS snapshot beside the table, where its kind has one, and merge SQLite's log into the table.
 
-        An approximate index that was outgrown, or of which a fifth is deleted, is made anew, which may take minutes.
+        An approximate index that was outgrown is made anew, which may take minutes.
 
         The nodes are durable without it. The index stays in its own folder, whatever path is given: a
         ``StorageContext`` names a file of its own, which is not made.

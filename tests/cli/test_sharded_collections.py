@@ -14,8 +14,7 @@ from llama_index_ko_rerank.embed import KoreanEmbedding
 from llama_index_ko_rerank.errors import InvalidSetting
 from llama_index_ko_rerank.scale.ray.plan import make_shards
 from llama_index_ko_rerank.store import build_index
-from llama_index_ko_rerank.store.sharded_layout import Shards, find_shards
-from llama_index_ko_rerank.store.sharded_store import ShardedVectorStore
+from llama_index_ko_rerank.store.sharded import ShardedVectorStore, Shards, find_shards
 
 QUESTION = "다올섬 가는 배에 자전거를 실을 수 있나요?"
 

@@ -19,7 +19,7 @@ from llama_index_ko_rerank.scale import (
     plan_shards,
 )
 from llama_index_ko_rerank.store import build_index
-from llama_index_ko_rerank.store.sharded_store import ShardedVectorStore
+from llama_index_ko_rerank.store.sharded import ShardedVectorStore
 from tests.scale.index_contents import check_equal, contents
 
 pytestmark = pytest.mark.slow

@@ -20,7 +20,7 @@ from llama_index_ko_rerank.scale.ray.plan import make_shards, plan_shards
 from llama_index_ko_rerank.scale.ray.rows import read_rows
 from llama_index_ko_rerank.scale.ray.writing import ShardWriter
 from llama_index_ko_rerank.store import build_index
-from llama_index_ko_rerank.store.sharded_layout import Shards
+from llama_index_ko_rerank.store.sharded import Shards
 from tests.scale.index_contents import check_equal, contents
 
 

@@ -20,8 +20,7 @@ from llama_index_ko_rerank.retrieve.sharded import sharded_words
 from llama_index_ko_rerank.scale.ray.plan import choose_shards, make_shards
 from llama_index_ko_rerank.store import DurableFaissVectorStore
 from llama_index_ko_rerank.store.index import index_over
-from llama_index_ko_rerank.store.sharded_layout import Shards, find_shards, shard_of
-from llama_index_ko_rerank.store.sharded_store import ShardedVectorStore
+from llama_index_ko_rerank.store.sharded import ShardedVectorStore, Shards, find_shards, shard_of
 
 TEXTS = [
     f"제{number}조 {word} 신청은 {number}일 안에 한다." for number, word in enumerate(["휴가", "출장", "병가"] * 10)

@@ -72,8 +72,8 @@ def test_a_second_writer_waits_and_is_then_told_who_is_in_the_way(folder, make_n
             with pytest.raises(IndexBusy, match="being written by another process") as caught, other.transaction():
                 pass
             assert isinstance(caught.value, TimeoutError)
-            with other.read() as view:
-                assert view.manifest.node_count == 1
+            with other.read() as reader:
+                assert reader.manifest.node_count == 1
         other.close()
 
 
@@ -88,8 +88,8 @@ def test_filtered_searches_of_many_threads_agree_while_one_of_them_adds(store, m
                 query = VectorStoreQuery(query_embedding=[1.0, 0.0], similarity_top_k=10**6, filters=even)
                 numbers = [int(node_id) for node_id in store.query(query).ids]
                 assert sorted(numbers) == list(range(0, 2 * len(numbers), 2))
-        except Exception as problem:
-            problems.append(problem)
+        except Exception as error:
+            problems.append(error)
             raise
 
     readers = [threading.Thread(target=read) for _ in range(3)]

@@ -109,14 +109,14 @@ def test_a_document_that_became_shorter_leaves_no_nodes_behind(folder, embed_mod
 
 
 def test_vector_dtype_and_index_settings_are_recorded(documents, folder, embed_model):
-    settings = IndexSettings(kind="hnsw")
+    settings = IndexSettings(kind="ivf")
     index = build_index(documents, folder, embed_model=embed_model, vector_dtype="float16", index_settings=settings)
     assert best(index, "울릉도는 어떤 섬인가요?") == "섬"
     index.vector_store.close()
     assert [file.suffix for file in folder.glob("vectors.*")] == [".faiss"]
     again = open_index(folder, embed_model=embed_model, index_settings=IndexSettings(kind="flat"))
-    with again.vector_store.client.read() as view:
-        assert (view.manifest.vector_dtype, view.manifest.index_settings.kind) == ("float16", "flat")
+    with again.vector_store.client.read() as reader:
+        assert (reader.manifest.vector_dtype, reader.manifest.index_settings.kind) == ("float16", "flat")
     again.vector_store.close()
     with pytest.raises(InvalidSetting, match="float64"):
         build_index(documents, folder / "다른", embed_model=embed_model, vector_dtype="float64")
@@ -194,8 +194,8 @@ def test_embeddings_that_nodes_carry_are_used(folder, embed_model):
     vector = [1.0] + [0.0] * 63
     index = build_index([TextNode(id_="n1", text="글", embedding=vector)], folder, embed_model=embed_model)
     result = index.vector_store.client
-    with result.read() as view:
-        assert next(view.vector_blocks(0))[1][0].tolist() == vector
+    with result.read() as reader:
+        assert next(reader.vector_blocks(0))[1][0].tolist() == vector
     index.vector_store.close()
 
 

@@ -1,4 +1,5 @@
 import dataclasses
+import random
 import sqlite3
 from contextlib import closing
 
@@ -13,7 +14,7 @@ from llama_index_ko_rerank.store.settings import IndexSettings
 @pytest.fixture
 def built(folder, make_node):
     identity = {"model_name": "m"}
-    settings = IndexSettings(kind="hnsw")
+    settings = IndexSettings(kind="ivf")
     with DurableFaissVectorStore(folder, embedding_identity=identity, index_settings=settings) as store:
         store.add([make_node(f"n{number}", (1.0, number), document=f"d{number % 3}") for number in range(30)])
         store.delete("d1")
@@ -34,7 +35,7 @@ def test_a_whole_index_has_no_problems(built):
     report = check_integrity(built)
     assert report.problems == ()
     assert (report.generation, report.node_count, report.vector_count, report.dimension) == (2, 20, 20, 2)
-    assert (report.index_kind, report.vector_dtype, report.snapshot_state) == ("hnsw", "float32", "current")
+    assert (report.index_kind, report.vector_dtype, report.snapshot_state) == ("ivf", "float32", "current")
     assert report.snapshot_generation == 2
     assert report.embedding_identity == {"model_name": "m"}
     assert set(report.bytes_by_file) >= {"nodes.sqlite3", "vectors.2.faiss"}
@@ -83,6 +84,20 @@ def test_repair_deletes_what_interrupted_writes_have_left(built):
     assert {file.name for file in built.iterdir()} == {"nodes.sqlite3", "vectors.2.faiss", "나의 메모.txt"}
 
 
+def test_repair_gives_back_the_bytes_of_deleted_nodes(built, make_node):
+    texts = random.Random(0)
+    with DurableFaissVectorStore(built) as store:
+        store.add([make_node(f"long{number}", text=texts.randbytes(20_000).hex()) for number in range(100)])
+        store.persist()
+        store.delete_nodes([f"long{number}" for number in range(1, 100)])
+    before = (built / "nodes.sqlite3").stat().st_size
+    assert any("of the table that nothing used" in line for line in repair(built))
+    assert (built / "nodes.sqlite3").stat().st_size < 0.7 * before
+    with DurableFaissVectorStore(built) as store:
+        assert store.count == 21
+    assert check_integrity(built).problems == ()
+
+
 @pytest.mark.parametrize(
     ("statement", "said"),
     [
@@ -113,8 +128,8 @@ def test_damage_of_sqlites_pages_is_said(built):
     file.write_bytes(bytes(content))
     try:
         problems = check_integrity(built).problems
-    except DamagedIndex as problem:
-        problems = (str(problem),)
+    except DamagedIndex as error:
+        problems = (str(error),)
     assert problems
 
 

@@ -20,7 +20,7 @@ from llama_index_ko_rerank.store import DurableFaissVectorStore
 from llama_index_ko_rerank.store.filters import matches
 from llama_index_ko_rerank.store.settings import IndexSettings
 
-KINDS = ["flat", "hnsw", "ivf"]
+KINDS = ["flat", "ivf"]
 
 
 def where(*conditions, join=FilterCondition.AND):

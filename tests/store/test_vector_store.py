@@ -366,8 +366,8 @@ def test_threads_that_add_delete_and_search_lose_nothing_and_mix_nothing_up(stor
                     store.delete(f"문서 {name}")
                     found = store.query(VectorStoreQuery(query_embedding=vector(name), similarity_top_k=50))
                     assert name not in found.ids
-        except Exception as problem:
-            problems.append(problem)
+        except Exception as error:
+            problems.append(error)
             raise
 
     threads = [threading.Thread(target=work, args=(worker,)) for worker in range(4)]
@@ -406,25 +406,26 @@ def test_settings_of_the_faiss_index_are_recorded_and_may_be_changed(folder, mak
         content = json.loads(json.dumps(store.to_dict()))
         with DurableFaissVectorStore.from_dict(content) as again:
             assert again.index_settings == IndexSettings(kind="ivf", ivf_lists=2)
-    with DurableFaissVectorStore(folder) as store, store.client.read() as view:
-        assert view.manifest.index_settings == IndexSettings(kind="ivf", ivf_lists=2)
-    with DurableFaissVectorStore(folder, index_settings=IndexSettings(kind="hnsw")) as store:
+    with DurableFaissVectorStore(folder) as store, store.client.read() as reader:
+        assert reader.manifest.index_settings == IndexSettings(kind="ivf", ivf_lists=2)
+    with DurableFaissVectorStore(folder, index_settings=IndexSettings(kind="ivf", ivf_lists=3)) as store:
         assert store.generation == 1
         assert search(store, (1.0, 3.0), top_k=1) == [("n3", pytest.approx(1.0))]
-    with DurableFaissVectorStore(folder) as store, store.client.read() as view:
-        assert view.manifest.index_settings == IndexSettings(kind="hnsw")
+    with DurableFaissVectorStore(folder) as store, store.client.read() as reader:
+        assert reader.manifest.index_settings == IndexSettings(kind="ivf", ivf_lists=3)
 
 
 def test_index_settings_that_do_not_exist_are_refused_before_a_folder_is_made(folder):
-    with pytest.raises(InvalidSetting, match="did you mean 'hnsw_links'"):
-        DurableFaissVectorStore(folder, index_settings={"hnsw_link": 8})
+    with pytest.raises(InvalidSetting, match="did you mean 'ivf_lists'"):
+        DurableFaissVectorStore(folder, index_settings={"ivf_list": 8})
+    with pytest.raises(InvalidSetting, match="no index kind 'hnsw'; known: auto, flat, ivf"):
+        DurableFaissVectorStore(folder, index_settings={"kind": "hnsw"})
     assert not folder.exists()
 
 
-@pytest.mark.parametrize("kind", ["hnsw", "ivf", "ivfpq"])
-def test_an_approximate_index_that_began_with_one_node_finds_what_came_later(folder, make_node, search, kind):
+def test_an_approximate_index_that_began_with_one_node_finds_what_came_later(folder, make_node, search):
     directions = np.random.default_rng(4).normal(size=(1200, 16))
-    with DurableFaissVectorStore(folder, index_settings=IndexSettings(kind=kind)) as store:
+    with DurableFaissVectorStore(folder, index_settings=IndexSettings(kind="ivf")) as store:
         have = 0
         for upto in (1, 3, 40, 400, 1200):
             store.add([make_node(f"n{number}", directions[number]) for number in range(have, upto)])

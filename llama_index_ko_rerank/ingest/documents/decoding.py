@@ -42,10 +42,10 @@ def _marked(payload: bytes) -> str | None:
         if payload.startswith(mark):
             try:
                 return payload.decode(encoding)
-            except UnicodeDecodeError as problem:
+            except UnicodeDecodeError as error:
                 raise UnreadableDocument(
-                    f"has the mark of {encoding} and is not ({problem.reason} at byte {problem.start})"
-                ) from problem
+                    f"has the mark of {encoding} and is not ({error.reason} at byte {error.start})"
+                ) from error
     return None
 
 

@@ -35,8 +35,8 @@ def read_docx(payload: bytes) -> DocumentText:
         outline = Outline()
         _read_blocks(document.element.body, _heading_levels(document), outline)
         return outline.document(document.core_properties.title)
-    except (docx.exceptions.PythonDocxError, docx.opc.exceptions.OpcError) as problem:
-        raise UnreadableDocument(f"is damaged: {problem}") from problem
+    except (docx.exceptions.PythonDocxError, docx.opc.exceptions.OpcError) as error:
+        raise UnreadableDocument(f"is damaged: {error}") from error
 
 
 def _heading_levels(document: Any) -> dict[str, int]:

@@ -89,8 +89,8 @@ def _walk(root: Path, left_out: Path | None, found: FoundDocuments) -> Iterator[
         folder = waiting.pop()
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-        except OSError as problem:
-            found.refused.append(Refusal(folder, f"cannot be opened ({problem.strerror or problem})"))
+        except OSError as error:
+            found.refused.append(Refusal(folder, f"cannot be opened ({error.strerror or error})"))
             continue
         below = []
         for entry in entries:
@@ -134,8 +134,8 @@ def _why_not(path: Path, max_bytes: int) -> tuple[str, int]:
     suffix = path.suffix.lower()
     try:
         state = path.lstat()
-    except OSError as problem:
-        return f"cannot be opened ({problem.strerror or problem})", 0
+    except OSError as error:
+        return f"cannot be opened ({error.strerror or error})", 0
     checks = {
         "is a symbolic link that leads out of the folder, or nowhere": path.is_symlink(),
         "is no regular file": not path.is_symlink() and not stat.S_ISREG(state.st_mode),

@@ -46,8 +46,8 @@ def _parse(package: ZipFile, name: str) -> Element:
     try:
         parser.feed(package.read(name))
         root: Element = parser.close()
-    except ParseError as problem:
-        raise UnreadableDocument(f"is damaged: {name} is no XML ({problem})") from problem
+    except ParseError as error:
+        raise UnreadableDocument(f"is damaged: {name} is no XML ({error})") from error
     return root
 
 

@@ -26,8 +26,8 @@ def open_package(payload: bytes) -> ZipFile:
     """
     try:
         package = ZipFile(BytesIO(payload))
-    except (BadZipFile, ValueError, OSError, NotImplementedError) as problem:
-        raise UnreadableDocument(f"is damaged: it is no whole zip file ({problem})") from problem
+    except (BadZipFile, ValueError, OSError, NotImplementedError) as error:
+        raise UnreadableDocument(f"is damaged: it is no whole zip file ({error})") from error
     parts = package.infolist()
     unpacked = sum(part.file_size for part in parts)
     largest = max((part.file_size for part in parts if part.filename.lower().endswith((".xml", ".rels"))), default=0)

@@ -29,8 +29,8 @@ def read_pdf(payload: bytes) -> DocumentText:
             if text:
                 sections.append(Section(text, page=number))
         return DocumentText(_title(reader), tuple(sections))
-    except pypdf.errors.PyPdfError as problem:
-        raise UnreadableDocument(f"is damaged: {problem}") from problem
+    except pypdf.errors.PyPdfError as error:
+        raise UnreadableDocument(f"is damaged: {error}") from error
 
 
 def _title(reader: Any) -> str | None:

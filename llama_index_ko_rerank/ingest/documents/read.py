@@ -104,8 +104,8 @@ def read_payload(path: Path, *, max_bytes: int) -> bytes:
     try:
         with path.open("rb") as file:
             payload = file.read(max_bytes + 1)
-    except OSError as problem:
-        raise UnreadableDocument(f"cannot be opened ({problem.strerror or problem})") from problem
+    except OSError as error:
+        raise UnreadableDocument(f"cannot be opened ({error.strerror or error})") from error
     if len(payload) > max_bytes:
         raise UnreadableDocument(too_large(len(payload), max_bytes))
     return payload
@@ -128,8 +128,8 @@ def read_document(kind: Kind, payload: bytes) -> DocumentText:
         text = kind.read(payload)
     except UnreadableDocument:
         raise
-    except _PARSER_FAULTS as problem:
-        raise UnreadableDocument(f"is damaged, or no {kind.name} file ({in_one_line(problem)})") from problem
+    except _PARSER_FAULTS as error:
+        raise UnreadableDocument(f"is damaged, or no {kind.name} file ({in_one_line(error)})") from error
     if not text.sections:
         advice = "; a scan needs its text recognised first" if kind.name == "pdf" else ""
         raise UnreadableDocument(f"holds no text{advice}")

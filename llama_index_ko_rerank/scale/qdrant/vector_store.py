@@ -21,7 +21,7 @@ from llama_index_ko_rerank.scale.qdrant.manifest import Manifest
 from llama_index_ko_rerank.scale.qdrant.payloads import from_payload
 from llama_index_ko_rerank.scale.qdrant.sparse import SparseEncoder
 from llama_index_ko_rerank.scale.qdrant.writing import check_dimension, write_nodes
-from llama_index_ko_rerank.store.async_store import AsyncVectorStoreMixin, check_ids, check_query, reject_options
+from llama_index_ko_rerank.store.async_store import AsyncVectorStoreMixin, check_ids, reject_options, validate_query
 from llama_index_ko_rerank.store.filters import compile_filters
 
 
@@ -186,7 +186,7 @@ class KoreanQdrantVectorStore(AsyncVectorStoreMixin):
             QdrantUnavailable: The server does not answer.
         """
         reject_options("query", kwargs)
-        vector = check_query(query)
+        vector = validate_query(query)
         check_dimension(len(vector), self._manifest.dimension, self.collection_name)
         selected = restriction(compile_filters(query.filters), node_ids=query.node_ids, ref_doc_ids=query.doc_ids)
         points = self._collection.nearest(vector.tolist(), limit=query.similarity_top_k, selected=selected)

@@ -13,7 +13,7 @@ from llama_index_ko_rerank.errors import DimensionMismatch
 from llama_index_ko_rerank.scale.qdrant.collection import DENSE, Collection
 from llama_index_ko_rerank.scale.qdrant.payloads import point_id, to_payload
 from llama_index_ko_rerank.scale.qdrant.sparse import VIEWS, SparseEncoder, TokenCounts, count_texts
-from llama_index_ko_rerank.store.faiss.normalize import unit_vectors
+from llama_index_ko_rerank.store.faiss.normalize import normalize_embeddings
 from llama_index_ko_rerank.store.sqlite.rows import NodeRow, to_rows
 
 
@@ -39,7 +39,7 @@ def write_nodes(
         StoreError: One of its kinds: it could not all be written; the message says how many nodes were.
     """
     rows = to_rows(nodes)
-    vectors = unit_vectors([node.embedding for node in nodes], [f"node {node.node_id!r}" for node in nodes])
+    vectors = normalize_embeddings([node.embedding for node in nodes], [f"node {node.node_id!r}" for node in nodes])
     check_dimension(vectors.shape[1], dimension, collection.name)
     counts = counts or count_texts(lexical_texts(nodes), encoder.morphemes.user_words)
     write_rows(collection, rows, vectors, encoder, counts=counts)

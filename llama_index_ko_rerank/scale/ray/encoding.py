@@ -25,8 +25,8 @@ from llama_index_ko_rerank.ingest.documents import FoundFile, kind_of, read_docu
 from llama_index_ko_rerank.ingest.plan import FileToIngest
 from llama_index_ko_rerank.ingest.records import SourceRecord
 from llama_index_ko_rerank.scale.ray.rows import Batch, Encoded, Outcome, columns, rows_as_json
-from llama_index_ko_rerank.store.faiss.normalize import unit_vectors
-from llama_index_ko_rerank.store.sharded_layout import shard_of
+from llama_index_ko_rerank.store.faiss.normalize import normalize_embeddings
+from llama_index_ko_rerank.store.sharded import shard_of
 from llama_index_ko_rerank.store.sqlite.rows import NodeRow, to_rows
 
 _OF_ONE_DOCUMENT = (UnreadableDocument, InvalidNode, InvalidText, InvalidVector, UnsuitableModel)
@@ -182,4 +182,4 @@ def _vectors(nodes: Sequence[TextNode], model: BaseEmbedding) -> NDArray[np.floa
         return np.zeros((0, 0), np.float32)
     by_id = embed_nodes(nodes, model)
     ids = [node.node_id for node in nodes]
-    return unit_vectors([by_id[node_id] for node_id in ids], [f"node {node_id!r}" for node_id in ids])
+    return normalize_embeddings([by_id[node_id] for node_id in ids], [f"node {node_id!r}" for node_id in ids])

@@ -20,7 +20,7 @@ from llama_index_ko_rerank.scale.ray.pipeline import PASSAGES_AT_ONCE, Progress,
 from llama_index_ko_rerank.scale.ray.plan import ShardedPlan, choose_shards, make_shards
 from llama_index_ko_rerank.scale.ray.session import ray_session
 from llama_index_ko_rerank.scale.ray.writing import ShardWriter
-from llama_index_ko_rerank.store.sharded_layout import Shards, find_shards, is_sharded
+from llama_index_ko_rerank.store.sharded import Shards, find_shards, is_sharded
 
 _FILES_AT_ONCE = 16
 _MOST_BLOCKS = 4096

@@ -14,7 +14,7 @@ from llama_index_ko_rerank.files import write_json_file
 from llama_index_ko_rerank.ingest.plan import DEFAULT_MAX_MB, SyncPlan, plan_sync
 from llama_index_ko_rerank.ingest.sync import create_empty_index
 from llama_index_ko_rerank.store.index_folder import IndexFolder
-from llama_index_ko_rerank.store.sharded_layout import SHARDS_FILE, SHARDS_FORMAT, Shards, find_shards, is_sharded
+from llama_index_ko_rerank.store.sharded import SHARDS_FILE, SHARDS_FORMAT, Shards, find_shards, is_sharded
 
 DEFAULT_SHARDS = 2
 MOST_SHARDS = 1024

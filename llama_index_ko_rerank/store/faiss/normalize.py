@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from llama_index_ko_rerank.errors import DimensionMismatch, InvalidVector
 
 
-def unit_vectors(embeddings: Sequence[Sequence[float] | None], names: Sequence[str]) -> NDArray[np.float32]:
+def normalize_embeddings(embeddings: Sequence[Sequence[float] | None], names: Sequence[str]) -> NDArray[np.float32]:
     """Stack embeddings and bring each to length 1, so that an inner product of two is their cosine.
 
     Args:
@@ -24,7 +24,7 @@ def unit_vectors(embeddings: Sequence[Sequence[float] | None], names: Sequence[s
         InvalidVector: An embedding is missing, empty, not of numbers, all zeros, or holds NaN or infinity.
         DimensionMismatch: Two embeddings have different lengths.
 
-    >>> unit_vectors([[3.0, 4.0]], ["a"]).tolist()
+    >>> normalize_embeddings([[3.0, 4.0]], ["a"]).tolist()
     [[0.6000000238418579, 0.800000011920929]]
     """
     for embedding, name in zip(embeddings, names, strict=True):
@@ -39,8 +39,8 @@ def unit_vectors(embeddings: Sequence[Sequence[float] | None], names: Sequence[s
         )
     try:
         vectors = np.asarray(embeddings, dtype=np.float64)
-    except (TypeError, ValueError) as problem:
-        raise InvalidVector(f"an embedding is a list of numbers: {problem}") from problem
+    except (TypeError, ValueError) as error:
+        raise InvalidVector(f"an embedding is a list of numbers: {error}") from error
     if vectors.ndim != 2:
         raise InvalidVector(f"an embedding is a flat list of numbers, not {vectors.ndim - 1} levels of lists")
     return _to_unit_length(vectors, names)

@@ -91,23 +91,23 @@ def translate_sqlite_errors(folder: Path) -> Iterator[None]:
     """
     try:
         yield
-    except sqlite3.Error as problem:
-        raise _translate(problem, folder / NODES_FILE) from problem
+    except sqlite3.Error as error:
+        raise _translate(error, folder / NODES_FILE) from error
 
 
-def _translate(problem: sqlite3.Error, file: Path) -> StoreError:
-    primary = (getattr(problem, "sqlite_errorcode", None) or sqlite3.SQLITE_ERROR) & 0xFF
+def _translate(error: sqlite3.Error, file: Path) -> StoreError:
+    primary = (getattr(error, "sqlite_errorcode", None) or sqlite3.SQLITE_ERROR) & 0xFF
     if primary in _BUSY:
         return IndexBusy(f"{file} is being written by another process or thread; try again when it has finished")
     if primary in _NO_ACCESS:
-        return IndexReadOnly(f"{file} cannot be opened or written ({problem}); check the permissions of its folder")
+        return IndexReadOnly(f"{file} cannot be opened or written ({error}); check the permissions of its folder")
     if primary == sqlite3.SQLITE_FULL:
         return DiskFull(f"the disk of {file} is full; nothing of this change was kept, and what was there still is")
     if primary == sqlite3.SQLITE_IOERR:
-        return StoreError(f"{file} could not be read or written ({problem}); nothing of this change was kept")
-    if isinstance(problem, sqlite3.ProgrammingError):
-        return StoreError(f"the connection to {file} cannot be used ({problem})")
+        return StoreError(f"{file} could not be read or written ({error}); nothing of this change was kept")
+    if isinstance(error, sqlite3.ProgrammingError):
+        return StoreError(f"the connection to {file} cannot be used ({error})")
     return DamagedIndex(
-        f"{file} cannot be read ({problem}): it was truncated or overwritten; restore it from a copy, or build the "
+        f"{file} cannot be read ({error}): it was truncated or overwritten; restore it from a copy, or build the "
         "index again with build_index(..., overwrite=True)"
     )

@@ -1,4 +1,4 @@
-"""Reading the table: everything that one view sees belongs to one generation."""
+"""Reader of the table: everything that one reader sees belongs to one generation."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from llama_index_ko_rerank.errors import DamagedIndex
 from llama_index_ko_rerank.store.sqlite.connection import translate_sqlite_errors
-from llama_index_ko_rerank.store.sqlite.manifest import Manifest
 from llama_index_ko_rerank.store.sqlite.rows import NodeRow, from_columns, read_metadata
+from llama_index_ko_rerank.store.sqlite.schema import Manifest
 
 _ROW = "SELECT node_id, ref_doc_id, kind, metadata, content, content_hash FROM nodes"
 _BATCH = 1024
@@ -23,7 +23,7 @@ _LENGTH_TOLERANCE = 2e-3
 
 
 class TableReader:
-    """What the table holds at one moment, however many writers go on beside it.
+    """Snapshot of the table at one generation, however many writers go on beside it.
 
     Row ids are SQLite's integers: they grow with every added node and are never used again, so that their order is
     the order in which nodes were added.
@@ -36,7 +36,7 @@ class TableReader:
             self.manifest = Manifest.read(connection)
 
     def rows(self, row_ids: Iterable[int]) -> list[NodeRow]:
-        """Fetch rows in the order asked for.
+        """Fetch rows in the order of the request.
 
         Raises:
             DamagedIndex: A row id is not there, or its row is not what was written.
@@ -89,7 +89,7 @@ class TableReader:
                     yield found, ref_doc_id, read_metadata(node_id, metadata)
 
     def row_ids_of_nodes(self, node_ids: Iterable[str]) -> list[int]:
-        """Find the row ids of node ids, in the order asked for; unknown ones are left out."""
+        """Find the row ids of node ids, in the order of the request; unknown ones are left out."""
         return self._row_ids("SELECT id FROM nodes WHERE node_id = ?", node_ids)
 
     def row_ids_of_documents(self, ref_doc_ids: Iterable[str]) -> list[int]:
@@ -119,7 +119,7 @@ class TableReader:
                 yield self._vectors(batch)
 
     def vectors_of(self, row_ids: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Read the vectors of some rows, in the order asked for, shape (row ids, dimension).
+        """Read the vectors of some rows, in the order of the request, shape (row ids, dimension).
 
         Raises:
             DamagedIndex: A vector is missing, or not what `vector_blocks` takes.
@@ -127,14 +127,14 @@ class TableReader:
         order = np.argsort(row_ids)
         vectors = np.empty((len(row_ids), self.manifest.dimension or 0), np.float32)
         for start in range(0, len(row_ids), _KEYS_AT_ONCE):
-            places = order[start : start + _KEYS_AT_ONCE]
-            marks = ",".join("?" * len(places))
+            positions = order[start : start + _KEYS_AT_ONCE]
+            marks = ",".join("?" * len(positions))
             query = f"SELECT id, vector, checksum FROM vectors WHERE id IN ({marks}) ORDER BY id"  # noqa: S608  # only marks
             with translate_sqlite_errors(self.folder):
-                found = self._connection.execute(query, row_ids[places].tolist()).fetchall()
-            if len(found) != len(places):
+                found = self._connection.execute(query, row_ids[positions].tolist()).fetchall()
+            if len(found) != len(positions):
                 raise DamagedIndex(f"the index in {self.folder} lacks vectors of its nodes; restore it from a copy")
-            vectors[places] = self._vectors(found)[1]
+            vectors[positions] = self._vectors(found)[1]
         return vectors
 
     def sample_of_vectors(self, size: int, *, seed: int) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Nodes as rows of the table, and rows as nodes again; what would not come back the same is refused."""
+"""Rows of the table: made from nodes, compressed, and turned back into equal nodes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _RAW = -15
 _LEVEL = 6
 # What a row shares with these costs next to nothing: words that stand in most Korean texts, which make short ones a
 # tenth smaller, and a body as most nodes have it. A part of the file format.
-_TYPICAL = (
+_DICTIONARY = (
     "있습니다. 없습니다. 합니다. 됩니다. 입니다. 하였다. 되었다. 이었다. 있었다. 라고 한다. "
     "할 수 있다. 하여야 한다. 하지 아니한다. 것을 말한다. 것으로 한다. 하지 아니하는 경우에는 "
     "다음 각 호의 어느 하나에 해당하는 에 대하여 에 관하여 에 따라 에 의하여 으로부터 으로써 까지 부터 에서는 에게 "
@@ -43,40 +43,40 @@ _TYPICAL = (
 )
 
 
-def pack(node_id: str, ref_doc_id: str | None, metadata: str, *, text: str, body: str) -> bytes:
+def compress_row(node_id: str, ref_doc_id: str | None, metadata: str, *, text: str, body: str) -> bytes:
     r"""Deflate the text and the body of a node.
 
     The first three are kept in plain beside the result and serve as its dictionary: LlamaIndex repeats a node's id, its
     document's id and its metadata in the body.
 
-    >>> packed = pack("n1", None, "{}", text="한강", body='{"id_": "n1"}')
-    >>> unpack("n1", None, "{}", packed)
+    >>> compressed = compress_row("n1", None, "{}", text="한강", body='{"id_": "n1"}')
+    >>> decompress_row("n1", None, "{}", compressed)
     ('한강', '{"id_": "n1"}')
     """
-    press = zlib.compressobj(_LEVEL, zlib.DEFLATED, _RAW, zdict=_dictionary(node_id, ref_doc_id, metadata))
-    return press.compress(f"{body}\0{text}".encode()) + press.flush()
+    deflate = zlib.compressobj(_LEVEL, zlib.DEFLATED, _RAW, zdict=_dictionary_of(node_id, ref_doc_id, metadata))
+    return deflate.compress(f"{body}\0{text}".encode()) + deflate.flush()
 
 
-def unpack(node_id: str, ref_doc_id: str | None, metadata: str, packed: bytes) -> tuple[str, str]:
-    """Give back the text and the body that `pack` was given.
+def decompress_row(node_id: str, ref_doc_id: str | None, metadata: str, compressed: bytes) -> tuple[str, str]:
+    """Give back the text and the body that `compress_row` was given.
 
     Raises:
-        ValueError: The bytes are not what `pack` made, as far as can be seen.
+        ValueError: The bytes are not what `compress_row` made, as far as can be seen.
     """
-    press = zlib.decompressobj(_RAW, zdict=_dictionary(node_id, ref_doc_id, metadata))
+    inflate = zlib.decompressobj(_RAW, zdict=_dictionary_of(node_id, ref_doc_id, metadata))
     try:
-        whole = (press.decompress(packed) + press.flush()).decode()
-    except zlib.error as problem:
-        raise ValueError(str(problem)) from problem
-    if not press.eof or press.unused_data:
+        whole = (inflate.decompress(compressed) + inflate.flush()).decode()
+    except zlib.error as error:
+        raise ValueError(str(error)) from error
+    if not inflate.eof or inflate.unused_data:
         raise ValueError("it is cut short, or something follows it")
     # A body is JSON, in which a null character is always written as an escape.
     body, _, text = whole.partition("\0")
     return text, body
 
 
-def _dictionary(node_id: str, ref_doc_id: str | None, metadata: str) -> bytes:
-    return "\0".join((_TYPICAL, metadata, ref_doc_id or "", node_id)).encode()
+def _dictionary_of(node_id: str, ref_doc_id: str | None, metadata: str) -> bytes:
+    return "\0".join((_DICTIONARY, metadata, ref_doc_id or "", node_id)).encode()
 
 
 _KINDS: dict[str, type[BaseNode]] = {
@@ -119,23 +119,23 @@ class NodeRow:
 
 
 def to_columns(row: NodeRow) -> tuple[str, str | None, str, str, bytes, bytes]:
-    """Give what the table keeps of a row: id, document, kind, metadata, packed text and body, content hash."""
-    packed = pack(row.node_id, row.ref_doc_id, row.metadata, text=row.text, body=row.body)
-    return row.node_id, row.ref_doc_id, row.kind, row.metadata, packed, bytes.fromhex(row.content_hash)
+    """Give what the table keeps of a row: id, document, kind, metadata, compressed text and body, content hash."""
+    compressed = compress_row(row.node_id, row.ref_doc_id, row.metadata, text=row.text, body=row.body)
+    return row.node_id, row.ref_doc_id, row.kind, row.metadata, compressed, bytes.fromhex(row.content_hash)
 
 
 def from_columns(columns: Sequence[Any]) -> NodeRow:
     """Make the row that `to_columns` was given.
 
     Raises:
-        DamagedIndex: The packed text and body cannot be read.
+        DamagedIndex: The compressed text and body cannot be read.
     """
-    node_id, ref_doc_id, kind, metadata, packed, content_hash = columns
+    node_id, ref_doc_id, kind, metadata, compressed, content_hash = columns
     try:
-        text, body = unpack(node_id, ref_doc_id, metadata, packed)
+        text, body = decompress_row(node_id, ref_doc_id, metadata, compressed)
         return NodeRow(node_id, ref_doc_id, kind, text, metadata, body, content_hash.hex())
-    except (ValueError, TypeError, AttributeError) as problem:
-        raise _not_what_was_written(node_id) from problem
+    except (ValueError, TypeError, AttributeError) as error:
+        raise _damaged(node_id) from error
 
 
 def read_metadata(node_id: str, metadata: str) -> dict[str, Any]:
@@ -146,10 +146,10 @@ def read_metadata(node_id: str, metadata: str) -> dict[str, Any]:
     """
     try:
         values = json.loads(metadata)
-    except (ValueError, TypeError) as problem:
-        raise _not_what_was_written(node_id) from problem
+    except (ValueError, TypeError) as error:
+        raise _damaged(node_id) from error
     if not isinstance(values, dict):
-        raise _not_what_was_written(node_id)
+        raise _damaged(node_id)
     return values
 
 
@@ -208,15 +208,15 @@ def to_node(row: NodeRow) -> BaseNode:
         DamagedIndex: The row holds something else than what was written.
     """
     if not row.is_intact():
-        raise _not_what_was_written(row.node_id)
+        raise _damaged(row.node_id)
     try:
         content: dict[str, Any] = json.loads(row.body)
         content["metadata"] = json.loads(row.metadata)
         if issubclass(_KINDS[row.kind], TextNode):
             content["text"] = row.text
         return _KINDS[row.kind].from_dict(content)
-    except (KeyError, TypeError, ValueError) as problem:
-        raise DamagedIndex(f"the stored node {row.node_id!r} cannot be read: {problem}") from problem
+    except (KeyError, TypeError, ValueError) as error:
+        raise DamagedIndex(f"the stored node {row.node_id!r} cannot be read: {error}") from error
 
 
 def _to_row(node: BaseNode) -> NodeRow:
@@ -224,8 +224,8 @@ def _to_row(node: BaseNode) -> NodeRow:
     try:
         body = json.dumps(node.model_dump(mode="json", exclude=left_out), ensure_ascii=False, allow_nan=False)
         metadata = json.dumps(node.metadata, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError) as problem:
-        raise InvalidNode(f"node {node.node_id!r} cannot be written as JSON: {problem}") from problem
+    except (TypeError, ValueError) as error:
+        raise InvalidNode(f"node {node.node_id!r} cannot be written as JSON: {error}") from error
     check_text(body, f"node {node.node_id!r}")
     text = node.get_content(metadata_mode=MetadataMode.NONE)
     row = NodeRow.of(node.node_id, node.ref_doc_id, node.class_name(), text, metadata, body)
@@ -237,7 +237,7 @@ def _to_row(node: BaseNode) -> NodeRow:
     return row
 
 
-def _not_what_was_written(node_id: object) -> DamagedIndex:
+def _damaged(node_id: object) -> DamagedIndex:
     return DamagedIndex(f"the stored node {node_id!r} is not what was written; add it again or rebuild the index")
 
 
@@ -250,7 +250,7 @@ def _checksum(*fields: str | None) -> str:
 
 
 def _check_json(value: object, where: str) -> None:
-    """Refuse what JSON would change or cannot hold, naming its place.
+    """Refuse what JSON would change or cannot hold, naming where it stands.
 
     Integers, floats, True and False, None, strings, lists and dicts with string keys come back as they were.
     """

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from llama_index_ko_rerank.errors import DimensionMismatch, StoreError
 from llama_index_ko_rerank.store.settings import IndexSettings, VectorType
 from llama_index_ko_rerank.store.sqlite.connection import translate_sqlite_errors
-from llama_index_ko_rerank.store.sqlite.manifest import Manifest, as_json
 from llama_index_ko_rerank.store.sqlite.reader import TableReader
 from llama_index_ko_rerank.store.sqlite.rows import NodeRow, to_columns
+from llama_index_ko_rerank.store.sqlite.schema import Manifest, as_json
 
 
 class TableWriter:
@@ -37,33 +37,33 @@ class TableWriter:
 
     def manifest(self) -> Manifest:
         """Read the manifest as this transaction has made it."""
-        with self._statements():
+        with self._executing():
             return Manifest.read(self._connection)
 
-    def view(self) -> TableReader:
-        """Give a view of the table as this transaction has made it so far."""
+    def reader(self) -> TableReader:
+        """Give a reader of the table as this transaction has made it so far."""
         return TableReader(self._connection, self._folder)
 
     @contextmanager
-    def step(self) -> Iterator[None]:
+    def savepoint(self) -> Iterator[None]:
         """Undo what the block did where it raises, and nothing else of the transaction."""
-        with self._statements():
-            self._connection.execute("SAVEPOINT step")
+        with self._executing():
+            self._connection.execute("SAVEPOINT inner")
         try:
             yield
         except BaseException:
-            # On a full disk SQLite has undone the whole transaction already, and there is no step to go back to.
+            # On a full disk SQLite has undone the whole transaction already, and there is no savepoint to go back to.
             if self._connection.in_transaction:
-                with self._statements():
-                    self._connection.execute("ROLLBACK TO step")
-                    self._connection.execute("RELEASE step")
+                with self._executing():
+                    self._connection.execute("ROLLBACK TO inner")
+                    self._connection.execute("RELEASE inner")
             raise
-        with self._statements():
-            self._connection.execute("RELEASE step")
+        with self._executing():
+            self._connection.execute("RELEASE inner")
 
     def commit(self) -> None:
         """Make the changes durable and visible to everybody."""
-        with self._statements():
+        with self._executing():
             self._connection.execute("COMMIT")
 
     def upsert(self, rows: Sequence[NodeRow], vectors: NDArray[np.float32]) -> None:
@@ -83,7 +83,7 @@ class TableWriter:
                 f"the index in {self._folder} holds {dimension}-d vectors, and the nodes have {vectors.shape[1]}-d "
                 "ones; build the index again, or pass the model it was built with"
             )
-        with self._statements():
+        with self._executing():
             self._delete_where("node_id = ?", [row.node_id for row in rows])
             first = self._next_row_id()
             self._connection.executemany(
@@ -96,26 +96,26 @@ class TableWriter:
                 ((first + n, blob.tobytes(), zlib.crc32(blob)) for n, blob in enumerate(blobs)),
             )
             self._connection.execute("UPDATE manifest SET dimension = ?", (vectors.shape[1],))
-            self._changed(len(rows))
+            self._note_change(len(rows))
 
     def delete_nodes(self, node_ids: Iterable[str]) -> int:
         """Delete nodes by id, leaving unknown ids aside, and return how many there were."""
-        with self._statements():
+        with self._executing():
             return self._delete_where("node_id = ?", node_ids)
 
     def delete_rows(self, row_ids: Iterable[int]) -> int:
         """Delete nodes by row id, leaving unknown ones aside, and return how many there were."""
-        with self._statements():
+        with self._executing():
             return self._delete_where("id = ?", row_ids)
 
     def delete_documents(self, ref_doc_ids: Iterable[str]) -> int:
         """Delete all nodes of some documents, leaving unknown ones aside, and return how many there were."""
-        with self._statements():
+        with self._executing():
             return self._delete_where("ref_doc_id = ?", ref_doc_ids)
 
     def clear(self) -> None:
         """Delete all nodes; the model stays recorded, the length of the vectors is open again."""
-        with self._statements():
+        with self._executing():
             count = self.manifest().node_count
             for table in ("nodes", "vectors", "deleted_nodes"):
                 self._connection.execute(f"DELETE FROM {table}")  # noqa: S608  # own names
@@ -123,7 +123,7 @@ class TableWriter:
                 "UPDATE manifest SET dimension = NULL, log_starts_at = ?, snapshot_generation = NULL",
                 (self._generation,),
             )
-            self._changed(-count)
+            self._note_change(-count)
 
     def reset(
         self,
@@ -135,7 +135,7 @@ class TableWriter:
     ) -> None:
         """Delete all nodes and record another model and other settings; the index is complete with the transaction."""
         self.clear()
-        with self._statements():
+        with self._executing():
             self._connection.execute(
                 "UPDATE manifest SET embedding_identity = ?, settings = ?, vector_dtype = ?, complete = 1",
                 (as_json(embedding_identity), as_json(settings), vector_dtype),
@@ -144,7 +144,7 @@ class TableWriter:
 
     def record_index_settings(self, index_settings: IndexSettings) -> None:
         """Note which FAISS index is to be made from now on; nodes and generation stay as they are."""
-        with self._statements():
+        with self._executing():
             self._connection.execute("UPDATE manifest SET index_settings = ?", (as_json(index_settings.as_dict()),))
 
     def record_snapshot(self, generation: int, sha256: str | None) -> None:
@@ -152,7 +152,7 @@ class TableWriter:
 
         A checksum of None says that the index of this generation needs no file: it is made from the table in no time.
         """
-        with self._statements():
+        with self._executing():
             before = self.manifest()
             starts_at = max(before.log_starts_at, before.snapshot_generation or 0)
             self._connection.execute("DELETE FROM deleted_nodes WHERE generation <= ?", (starts_at,))
@@ -162,7 +162,7 @@ class TableWriter:
             )
 
     @contextmanager
-    def _statements(self) -> Iterator[None]:
+    def _executing(self) -> Iterator[None]:
         if not self._connection.in_transaction:
             raise StoreError(f"this change of the index in {self._folder} failed before and was undone as a whole")
         with translate_sqlite_errors(self._folder):
@@ -179,10 +179,10 @@ class TableWriter:
             self._connection.executemany("DELETE FROM vectors WHERE id = ?", row_ids)
             deleted += len(row_ids)
         if deleted:
-            self._changed(-deleted)
+            self._note_change(-deleted)
         return deleted
 
-    def _changed(self, more: int) -> None:
+    def _note_change(self, more: int) -> None:
         self.has_changed = True
         self._connection.execute(
             "UPDATE manifest SET generation = ?, node_count = node_count + ?", (self._generation, more)

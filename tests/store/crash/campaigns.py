@@ -15,8 +15,8 @@ from tests.store.crash.space import SHORTAGES
 
 KINDS: dict[str, dict[str, Any]] = {
     "automatic": {},
-    "hnsw": {"index_settings": {"kind": "hnsw", "hnsw_search_candidates": 10_000}},
     "ivf": {"index_settings": {"kind": "ivf", "ivf_probed_share": 1.0}},
+    "ivf of two lists": {"index_settings": {"kind": "ivf", "ivf_lists": 2, "ivf_probed_share": 1.0}},
 }
 """Options of the store by the name of the kind; approximate kinds look at everything, so that they can be compared."""
 

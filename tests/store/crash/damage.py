@@ -13,7 +13,7 @@ from typing import Any
 
 from llama_index_ko_rerank.errors import StoreError
 from llama_index_ko_rerank.store import DurableFaissVectorStore
-from llama_index_ko_rerank.store.faiss.normalize import unit_vectors
+from llama_index_ko_rerank.store.faiss.normalize import normalize_embeddings
 from tests.store.crash.kills import search_somewhere
 from tests.store.crash.model import Model, contents, search_problem, stored_contents
 from tests.store.crash.operations import apply, next_operation, perform
@@ -80,8 +80,8 @@ class DamageHarness:
                 store.persist()
             with warnings() as afterwards, self._open(folder) as store:
                 wrong = wrong or _problem(store, model, self._chance)
-        except StoreError as problem:
-            self.problems.append(f"{folder.name}, {damage}: {problem!r}")
+        except StoreError as error:
+            self.problems.append(f"{folder.name}, {damage}: {error!r}")
             return
         self.counts["noticed"] += bool(noticed)
         self.counts["rebuilt for good"] += not afterwards
@@ -104,8 +104,8 @@ class DamageHarness:
         try:
             with self._open(folder) as store:
                 wrong = _problem(store, model, self._chance)
-        except StoreError as problem:
-            self.counts[f"raised {type(problem).__name__}"] += 1
+        except StoreError as error:
+            self.counts[f"raised {type(error).__name__}"] += 1
             return
         if wrong:
             self.problems.append(f"{folder.name}, {damage} of the table: {wrong}"[:PROBLEM_LENGTH])
@@ -114,7 +114,7 @@ class DamageHarness:
     def _flip_in_a_vector(self, content: bytes, model: Model) -> bytes:
         """Flip one bit where the table keeps a vector, found by its bytes."""
         node_id = self._chance.choice(list(model))
-        vector = unit_vectors([model[node_id].vector(node_id)], [node_id]).tobytes()
+        vector = normalize_embeddings([model[node_id].vector(node_id)], [node_id]).tobytes()
         start = content.index(vector)
         bit = self._chance.randrange(len(vector) * 8)
         position = start + bit // 8

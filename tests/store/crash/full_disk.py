@@ -57,8 +57,8 @@ class ShortWriter:
             operation = self._next()
             try:
                 self._do(operation)
-            except StoreError as problem:
-                self._pipe.send(("refused", operation, f"{type(problem).__name__}: {problem}"))
+            except StoreError as error:
+                self._pipe.send(("refused", operation, f"{type(error).__name__}: {error}"))
                 refused.append(operation)
                 self._look_again()
             if len(refused) == REFUSALS:
@@ -105,10 +105,10 @@ def run_short_of_space(folder: Path, shortage: str, options: dict[str, Any], see
     logging.getLogger("llama_index_ko_rerank").addHandler(logging.NullHandler())
     try:
         writer = ShortWriter(folder, shortage, options, seed, pipe)
-    except OSError as problem:
-        if isinstance(problem, StoreError):
+    except OSError as error:
+        if isinstance(error, StoreError):
             raise
-        pipe.send(("impossible", ("open", None), str(problem)))
+        pipe.send(("impossible", ("open", None), str(error)))
         return
     writer.run()
 
@@ -179,8 +179,8 @@ class FullDiskHarness:
                     self._complain("what is there is not what was acknowledged")
                 if wrong := search_somewhere(store, model, self._chance):
                     self._complain(wrong)
-        except StoreError as problem:
-            self._complain(repr(problem))
+        except StoreError as error:
+            self._complain(repr(error))
 
     def _complain(self, problem: str) -> None:
         self.problems.append(f"case {self.counts['cases']}: {problem}")

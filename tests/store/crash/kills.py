@@ -149,8 +149,8 @@ class KillHarness:
             if self._witness:
                 self.counts["checks by a store that was open all the time"] += 1
                 self._check(self._witness)
-        except StoreError as problem:
-            self._complain(f"{problem!r}")
+        except StoreError as error:
+            self._complain(f"{error!r}")
             return
         self.close()
         self._witness = store

@@ -10,7 +10,7 @@ import numpy as np
 from llama_index.core.schema import NodeRelationship, RelatedNodeInfo, TextNode
 from llama_index.core.vector_stores.types import VectorStoreQuery
 
-from llama_index_ko_rerank.store.faiss.normalize import unit_vectors
+from llama_index_ko_rerank.store.faiss.normalize import normalize_embeddings
 
 DIMENSION = 16
 
@@ -64,7 +64,7 @@ def brute_force(vectors: dict[str, list[float]], query: list[float], top_k: int)
     """Rank by cosine in float64 over the float32 vectors, equal ones in the order of the dict."""
     if not vectors:
         return [], []
-    unit = unit_vectors([*vectors.values(), query], [*vectors, "the query"]).astype(np.float64)
+    unit = normalize_embeddings([*vectors.values(), query], [*vectors, "the query"]).astype(np.float64)
     cosines = (unit[:-1] * unit[-1]).sum(axis=1)
     order = np.lexsort((np.arange(len(vectors)), -cosines))[:top_k]
     names = list(vectors)

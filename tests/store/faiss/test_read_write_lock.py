@@ -3,36 +3,36 @@ import threading
 from llama_index_ko_rerank.store.faiss.cached_index import ReadWriteLock
 
 
-def test_many_share_at_one_time():
+def test_many_read_at_one_time():
     lock = ReadWriteLock()
     all_in = threading.Barrier(3, timeout=10)
 
-    def share():
-        with lock.shared():
+    def read():
+        with lock.read():
             all_in.wait()
 
-    threads = [threading.Thread(target=share) for _ in range(2)]
+    threads = [threading.Thread(target=read) for _ in range(2)]
     for thread in threads:
         thread.start()
-    with lock.shared():
+    with lock.read():
         all_in.wait()
     for thread in threads:
         thread.join(10)
         assert not thread.is_alive()
 
 
-def test_who_has_it_alone_sees_no_other_change():
+def test_a_writer_sees_no_other_change():
     lock = ReadWriteLock()
     counter = [0]
     seen = []
 
     def count():
         for _ in range(200):
-            with lock.alone():
+            with lock.write():
                 value = counter[0]
                 counter[0] = -1
                 counter[0] = value + 1
-            with lock.shared():
+            with lock.read():
                 seen.append(counter[0])
 
     threads = [threading.Thread(target=count) for _ in range(4)]
@@ -44,41 +44,41 @@ def test_who_has_it_alone_sees_no_other_change():
     assert min(seen) > 0
 
 
-def test_who_waits_to_have_it_alone_goes_before_later_sharers():
+def test_a_waiting_writer_goes_before_later_readers():
     lock = ReadWriteLock()
     order = []
     inside, waiting = threading.Event(), threading.Event()
 
-    def first_sharer():
-        with lock.shared():
+    def first_reader():
+        with lock.read():
             inside.set()
             waiting.wait(10)
-        order.append("shared first")
+        order.append("first reader")
 
-    def alone():
+    def write():
         waiting.set()
-        with lock.alone():
-            order.append("alone")
+        with lock.write():
+            order.append("writer")
 
-    sharer = threading.Thread(target=first_sharer)
-    sharer.start()
+    reader = threading.Thread(target=first_reader)
+    reader.start()
     inside.wait(10)
-    writer = threading.Thread(target=alone)
+    writer = threading.Thread(target=write)
     writer.start()
     writer.join(10)
-    with lock.shared():
-        order.append("shared later")
-    sharer.join(10)
-    assert order.index("alone") < order.index("shared later")
+    with lock.read():
+        order.append("later reader")
+    reader.join(10)
+    assert order.index("writer") < order.index("later reader")
 
 
 def test_an_error_inside_releases_the_lock():
     lock = ReadWriteLock()
-    for hold in (lock.shared, lock.alone):
+    for hold in (lock.read, lock.write):
         try:
             with hold():
                 raise KeyError
         except KeyError:
             pass
-    with lock.alone():
+    with lock.write():
         pass

@@ -11,7 +11,7 @@ import pytest
 from llama_index_ko_rerank.errors import DamagedIndex, StoreError
 from llama_index_ko_rerank.store import DurableFaissVectorStore
 from llama_index_ko_rerank.store import settings as index_settings
-from llama_index_ko_rerank.store.faiss import cached_index as live_index
+from llama_index_ko_rerank.store.faiss import cached_index
 from llama_index_ko_rerank.store.faiss.snapshots import write_snapshot
 from llama_index_ko_rerank.store.settings import IndexSettings
 
@@ -19,7 +19,7 @@ NODES = 40
 
 
 # A flat index, which is the default at this size, has no snapshot.
-WITH_A_FILE = IndexSettings(kind="hnsw")
+WITH_A_FILE = IndexSettings(kind="ivf")
 
 
 def vector(number):
@@ -118,7 +118,7 @@ def test_a_flat_index_has_no_snapshot_and_drops_one_that_is_left(built, search):
 
 def test_a_snapshot_by_other_settings_is_not_used(built, search, caplog):
     with DurableFaissVectorStore(built) as store, store.client.transaction() as writer:
-        writer.record_index_settings(IndexSettings(kind="ivf"))
+        writer.record_index_settings(IndexSettings(kind="ivf", ivf_lists=3))
     assert open_and_search(built, search) == IN_ORDER
     assert "by other settings" in caplog.text
 
@@ -127,7 +127,7 @@ def test_an_automatic_index_that_outgrows_flat_is_made_of_lists_by_persist_and_n
     folder, make_node, search, monkeypatch, caplog
 ):
     monkeypatch.setattr(index_settings, "FLAT_UP_TO_NUMBERS", 2 * 200)
-    monkeypatch.setattr(live_index, "_RENEWED_BY_A_SEARCH", 0)
+    monkeypatch.setattr(cached_index, "_REBUILT_BY_A_SEARCH", 0)
     with DurableFaissVectorStore(folder) as store:
         store.add([make_node(f"n{number}", (1.0, number / 300)) for number in range(200)])
         assert len(search(store, (1, 0), top_k=999)) == 200
@@ -146,16 +146,20 @@ def test_an_automatic_index_that_outgrows_flat_is_made_of_lists_by_persist_and_n
     assert "from the table" not in caplog.text
 
 
-def test_a_graph_of_which_much_was_deleted_is_made_anew_by_close(built, search, monkeypatch, caplog):
-    monkeypatch.setattr(live_index, "_RENEWED_BY_A_SEARCH", 0)
+def test_an_index_whose_settings_were_changed_is_made_anew_by_close_and_not_by_a_search(
+    built, search, monkeypatch, caplog
+):
+    monkeypatch.setattr(cached_index, "_REBUILT_BY_A_SEARCH", 0)
     with DurableFaissVectorStore(built) as store:
         before = search(store, (1, 0), top_k=99)
         store.delete_nodes(IN_ORDER[:20])
+        with store.client.transaction() as writer:
+            writer.record_index_settings(IndexSettings(kind="ivf", ivf_lists=3))
         with caplog.at_level(logging.INFO):
             assert search(store, (1, 0), top_k=99) == before[20:]
             assert "building" not in caplog.text
             store.close()
-            assert "building the hnsw index of 20 vectors" in caplog.text
+            assert "building the ivf index of 20 vectors" in caplog.text
     assert open_and_search(built, search) == IN_ORDER[20:]
 
 
@@ -274,9 +278,9 @@ READER = textwrap.dedent(
     assert store.count == 40
     try:
         store.add([TextNode(text="글", embedding=[1.0, 0.0])])
-    except IndexReadOnly as problem:
-        assert "can only be read" in str(problem)
-        assert isinstance(problem, PermissionError)
+    except IndexReadOnly as error:
+        assert "can only be read" in str(error)
+        assert isinstance(error, PermissionError)
     else:
         raise AssertionError("it was written")
     store.persist()
@@ -289,8 +293,8 @@ READER = textwrap.dedent(
         raise AssertionError("other settings were recorded")
     try:
         DurableFaissVectorStore(os.path.join(sys.argv[1], "new"))
-    except IndexReadOnly as problem:
-        assert "cannot be made" in str(problem)
+    except IndexReadOnly as error:
+        assert "cannot be made" in str(error)
     else:
         raise AssertionError("an index was made")
     """

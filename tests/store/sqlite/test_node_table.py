@@ -40,13 +40,13 @@ def add(table, *node_ids):
 
 
 def node_ids(table):
-    with table.read() as view:
-        return [found.node_id for found in view.all_rows()]
+    with table.read() as reader:
+        return [found.node_id for found in reader.all_rows()]
 
 
 def manifest(table):
-    with table.read() as view:
-        return view.manifest
+    with table.read() as reader:
+        return reader.manifest
 
 
 def test_the_file_is_in_wal_mode_and_every_commit_is_synced(table, folder):
@@ -90,7 +90,7 @@ def test_what_raises_is_undone_as_a_whole(table):
     assert manifest(table).generation == 1
 
 
-def test_a_step_that_raises_is_undone_alone(table):
+def test_a_savepoint_that_raises_is_undone_alone(table):
     def change():
         with table.transaction() as step:
             step.upsert(row("b"), EAST)
@@ -112,16 +112,16 @@ def test_row_ids_are_never_used_again(table):
     with table.transaction() as writer:
         writer.clear()
     add(table, "d")
-    with table.read() as view:
-        assert view.row_ids_of_nodes(["d"]) == [4]
+    with table.read() as reader:
+        assert reader.row_ids_of_nodes(["d"]) == [4]
 
 
 def test_a_view_stays_at_its_generation_while_others_write(table):
     add(table, "a")
-    with table.read() as view:
+    with table.read() as reader:
         add(table, "b")
-        assert [found.node_id for found in view.all_rows()] == ["a"]
-        assert view.manifest.node_count == 1
+        assert [found.node_id for found in reader.all_rows()] == ["a"]
+        assert reader.manifest.node_count == 1
     assert node_ids(table) == ["a", "b"]
 
 
@@ -130,9 +130,9 @@ def test_the_log_names_what_was_deleted_since_a_generation(table):
     for node_id in ("a", "b"):
         with table.transaction() as writer:
             writer.delete_nodes([node_id])
-    with table.read() as view:
-        assert view.deleted_since(1).tolist() == [1, 2]
-        assert view.deleted_since(2).tolist() == [2]
+    with table.read() as reader:
+        assert reader.deleted_since(1).tolist() == [1, 2]
+        assert reader.deleted_since(2).tolist() == [2]
 
 
 def test_snapshots_let_old_deletions_be_forgotten(table):
@@ -141,22 +141,22 @@ def test_snapshots_let_old_deletions_be_forgotten(table):
         with table.transaction() as writer:
             writer.delete_nodes([node_id])
             writer.record_snapshot(manifest(table).generation, "0" * 64)
-    with table.read() as view:
-        assert view.manifest.log_starts_at == 1
-        assert view.deleted_since(view.manifest.log_starts_at).tolist() == [1, 2]
+    with table.read() as reader:
+        assert reader.manifest.log_starts_at == 1
+        assert reader.deleted_since(reader.manifest.log_starts_at).tolist() == [1, 2]
     with table.transaction() as writer:
         writer.record_snapshot(3, "1" * 64)
-    with table.read() as view:
-        assert view.manifest.log_starts_at == 2
-        assert view.deleted_since(2).tolist() == [2]
+    with table.read() as reader:
+        assert reader.manifest.log_starts_at == 2
+        assert reader.deleted_since(2).tolist() == [2]
 
 
 def test_vectors_of_another_length_are_refused_before_anything_changes(table):
     add(table, "a")
     with pytest.raises(DimensionMismatch, match="2-d vectors, and the nodes have 3-d"), table.transaction() as writer:
         writer.upsert(row("a", "다른 글"), np.ones((1, 3), np.float32))
-    with table.read() as view:
-        assert next(view.all_rows()).text == "글"
+    with table.read() as reader:
+        assert next(reader.all_rows()).text == "글"
 
 
 def test_a_second_writer_of_another_connection_is_told_to_wait(table, folder):
@@ -175,8 +175,8 @@ def test_a_second_writer_of_another_thread_is_told_to_wait(table):
         try:
             with table.transaction():
                 pass
-        except IndexBusy as problem:
-            problems.append(str(problem))
+        except IndexBusy as error:
+            problems.append(str(error))
 
     with table.transaction():
         thread = threading.Thread(target=write)
@@ -236,6 +236,20 @@ def test_an_index_of_a_newer_release_is_refused(table, folder):
         NodeTable(folder)
 
 
+@pytest.mark.parametrize("version", [1, SCHEMA_VERSION - 1])
+def test_an_index_of_an_unreleased_format_is_refused_and_left_alone(table, folder, version):
+    add(table, "a")
+    table.close()
+    with sqlite3.connect(folder / "nodes.sqlite3") as connection:
+        connection.execute(f"PRAGMA user_version={version}")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    before = (folder / "nodes.sqlite3").read_bytes()
+    for mode in ("open", "create", "rebuild"):
+        with pytest.raises(DamagedIndex, match=f"schema version {version}, and this release reads {SCHEMA_VERSION}"):
+            NodeTable(folder, mode=mode)
+    assert (folder / "nodes.sqlite3").read_bytes() == before
+
+
 @pytest.mark.parametrize("mode", ["open", "create", "rebuild"])
 def test_a_database_of_another_program_is_left_alone(tmp_path, mode):
     with sqlite3.connect(tmp_path / "nodes.sqlite3") as connection:
@@ -289,8 +303,8 @@ def test_many_threads_may_make_one_index_at_one_time(folder):
             table = NodeTable(folder, mode="create")
             add(table, f"n{number}")
             table.close()
-        except StoreError as problem:
-            problems.append(problem)
+        except StoreError as error:
+            problems.append(error)
 
     threads = [threading.Thread(target=make, args=(number,)) for number in range(6)]
     for thread in threads:

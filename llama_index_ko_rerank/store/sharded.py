@@ -1,30 +1,91 @@
-"""`ShardedVectorStore`: several `DurableFaissVectorStore`s as one LlamaIndex vector store."""
+"""Shards of a collection: where they lie, which document belongs to which, and all of them as one vector store."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
 from llama_index.core.bridge.pydantic import PrivateAttr
 from llama_index.core.schema import BaseNode
-from llama_index.core.vector_stores.types import (
-    MetadataFilters,
-    VectorStoreQuery,
-    VectorStoreQueryResult,
-)
+from llama_index.core.vector_stores.types import MetadataFilters, VectorStoreQuery, VectorStoreQueryResult
 
+from llama_index_ko_rerank.errors import DamagedIndex, IndexNotFound
 from llama_index_ko_rerank.store.async_store import AsyncVectorStoreMixin, reject_options
-from llama_index_ko_rerank.store.sharded_layout import find_shards, shard_of
 from llama_index_ko_rerank.store.vector_store import DurableFaissVectorStore
+
+SHARDS_FILE = "shards.json"
+SHARDS_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Shards:
+    """The shards of a collection.
+
+    Attributes:
+        folder: The collection's folder.
+        count: Number of shards; it never changes, for a document's shard depends on it.
+        source: A digest of the data set that was indexed as a whole; None for files.
+    """
+
+    folder: Path
+    count: int
+    source: str | None = None
+
+    @property
+    def folders(self) -> list[Path]:
+        """The folders of their indexes, each as deep as the one index of a collection is."""
+        return [self.folder / f"shard-{number:04d}" for number in range(self.count)]
+
+    def of(self, document_id: str) -> int:
+        """Say which shard a document belongs to."""
+        return shard_of(document_id, self.count)
+
+
+def shard_of(document_id: str, shards: int) -> int:
+    """Say which of so many shards a document belongs to: the same on every machine and in every release.
+
+    >>> [shard_of(name, 4) for name in ("가", "나", "다")]
+    [0, 0, 3]
+    """
+    return int.from_bytes(hashlib.sha256(document_id.encode()).digest()[:8], "big") % shards
+
+
+def is_sharded(folder: str | Path) -> bool:
+    """Say whether a collection has shards."""
+    return (Path(folder) / SHARDS_FILE).exists()
+
+
+def find_shards(folder: str | Path) -> Shards:
+    """Read which shards a collection has.
+
+    Raises:
+        IndexNotFound: The folder holds no sharded collection.
+        DamagedIndex: What it says of its shards cannot be read.
+    """
+    path = Path(folder).expanduser().absolute()
+    try:
+        content = json.loads((path / SHARDS_FILE).read_text(encoding="utf-8"))
+        if content["format"] != SHARDS_FORMAT:
+            raise ValueError(f"its format is {content['format']!r}, and this release reads {SHARDS_FORMAT}")
+        return Shards(path, int(content["shards"]), content["source"])
+    except FileNotFoundError as error:
+        raise IndexNotFound(
+            f"{str(path)!r} holds no {SHARDS_FILE}; make one with `ko-rerank index --engine ray`"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedIndex(f"{SHARDS_FILE} in {str(path)!r} cannot be read: {error}") from error
 
 
 class ShardedVectorStore(AsyncVectorStoreMixin):
-    """Search and change the shards of a collection as if they were one store.
+    """Shards of a collection, searched and changed as one store.
 
-    Every shard is asked for as many nodes as the question wants, side by side, and the best of all are kept, so that
+    Every shard is searched for ``similarity_top_k`` nodes, side by side, and the best of all are kept, so that
     the result is that of one store with all nodes; equal cosines are in the order of the node ids. A document is wholly
     in the shard that a hash of its id names; a node without a document counts as one of its own. A change of several
     shards is one transaction in each, not one over all.
@@ -39,9 +100,6 @@ class ShardedVectorStore(AsyncVectorStoreMixin):
         DamagedIndex, IndexTooNew: A shard cannot be read.
     """
 
-    stores_text: bool = True
-    is_embedding_query: bool = True
-    flat_metadata: bool = False
     path: str
     embedding_identity: dict[str, Any] | None = None
 
@@ -70,12 +128,12 @@ class ShardedVectorStore(AsyncVectorStoreMixin):
 
     @property
     def count(self) -> int:
-        """How many nodes there are."""
+        """The number of nodes."""
         return sum(store.count for store in self._stores)
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the collection was made with besides its model, such as ``chunk_tokens``."""
+        """The settings of the build besides the model, such as ``chunk_tokens``."""
         return self._stores[0].settings
 
     def nodes(self) -> Iterator[BaseNode]:
@@ -103,12 +161,12 @@ class ShardedVectorStore(AsyncVectorStoreMixin):
     def delete_nodes(
         self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None, **delete_kwargs: Any
     ) -> None:
-        """Delete nodes by id, by metadata, or those that both leave."""
+        """Delete nodes by id, by metadata, or those that both allow."""
         for store in self._stores:
             store.delete_nodes(node_ids, filters, **delete_kwargs)
 
     def get_nodes(self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None) -> list[BaseNode]:
-        """Fetch nodes without their vectors, in the order asked for, or shard by shard."""
+        """Fetch nodes without their vectors, in the order of the ids, or shard by shard."""
         found = [node for store in self._stores for node in store.get_nodes(node_ids, filters)]
         if node_ids is None:
             return found
