@@ -110,7 +110,7 @@ def test_values_that_come_again_and_again_are_not_kept_for_ever(store, make_node
     for round_ in range(30):
         store.add([make_node(f"n{number}", metadata={"판": round_}) for number in range(60)])
         assert len(search(store, (1, 0), top_k=99, filters=where(("판", "==", round_)))) == 60
-    (column,) = store._folder._columns._columns.values()
+    (column,) = store._folder._metadata._columns.values()
     assert len(column.row_ids) <= 2 * 60 + 1024
 
 
