@@ -23,26 +23,26 @@ check: $(READY)
 	$(MAKE) test
 
 bench: $(READY)
-	$(BIN)/python benchmarks/lexical_speed.py
+	$(BIN)/python -m benchmarks.speed.lexical
 
 bench-rerank: $(READY)
-	$(BIN)/python benchmarks/rerank_speed.py
+	$(BIN)/python -m benchmarks.rerank.speed
 
 bench-store: $(READY)
-	$(BIN)/python benchmarks/store_crash.py
-	$(BIN)/python benchmarks/store_scale.py
+	$(BIN)/python -m benchmarks.store.crash
+	$(BIN)/python -m benchmarks.store.scale
 
 bench-models: $(READY)
-	$(BIN)/python benchmarks/models_quality.py
+	$(BIN)/python -m benchmarks.quality.models
 
 bench-train: $(READY)
-	$(BIN)/python benchmarks/train_speed.py
+	$(BIN)/python -m benchmarks.train.speed
 
 bench-chat: $(READY)
-	$(BIN)/python benchmarks/chat_load.py
+	$(BIN)/python -m benchmarks.chat.load
 
 bench-serve: $(READY)
-	$(BIN)/python benchmarks/serve_load.py
+	$(BIN)/python -m benchmarks.serve.load
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

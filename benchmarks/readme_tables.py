@@ -1,6 +1,6 @@
 """Write the tables of both READMEs from the JSON files of this folder.
 
-    python benchmarks/readme_tables.py [--check]
+    python -m benchmarks.readme_tables [--check]
 
 A table stands between ``<!-- table NAME -->`` and ``<!-- end -->``. With --check nothing is written, and the exit
 status is 1 where a README does not say what the files say.
@@ -16,8 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import readme_models
-
+from benchmarks import readme_models
 from llama_index_ko_rerank.evaluate.formatting import markdown_table
 
 ROOT = Path(__file__).parents[1]

@@ -1,17 +1,13 @@
 """The tables of the docs are what the code says."""
 
 import re
-import sys
 
 import pytest
 
+from benchmarks.docs_tables import BLOCK, MADE, filled
 from llama_index_ko_rerank.catalog import list_models
 from llama_index_ko_rerank.train import RECIPES
 from tests.docs.docs_reading import ROOT
-
-sys.path.insert(0, str(ROOT / "docs"))
-
-from make_tables import BLOCK, MADE, filled
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 
@@ -19,7 +15,7 @@ PAGES = sorted((ROOT / "docs").glob("*.md"))
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_page_is_what_the_code_says(page):
     text = page.read_text(encoding="utf-8")
-    assert filled(text) == text, "run python docs/make_tables.py"
+    assert filled(text) == text, "run python -m benchmarks.docs_tables"
 
 
 def test_every_table_stands_on_a_page():
