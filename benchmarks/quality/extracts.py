@@ -20,7 +20,7 @@ from rich.console import Console
 
 from benchmarks.paths import DATA
 from llama_index_ko_rerank.answer import KoreanQueryEngine, build_query_engine, extract_sentences
-from llama_index_ko_rerank.answer.read_passage import forget_passages, read_passage
+from llama_index_ko_rerank.answer.extractive import clear_passage_cache, split_passage
 from llama_index_ko_rerank.data import dataset_nodes, load_dataset
 from llama_index_ko_rerank.evaluate.formatting import interval_text, markdown_table
 from llama_index_ko_rerank.evaluate.report import installed_versions
@@ -75,7 +75,7 @@ def measure(
         found = engine.retrieve(QueryBundle(question))
         texts = [node.node.get_content(metadata_mode=MetadataMode.NONE) for node in found]
         if number % COLD_EVERY == 0:
-            forget_passages()
+            clear_passage_cache()
             milliseconds.setdefault(COLD, []).append(quoted(question, texts, 3)[1])
         quotations = {WHOLE_ALL: texts, WHOLE_FIRST: texts[:1], OPENING: opening(texts)}
         for sentences in SENTENCES:
@@ -98,7 +98,7 @@ def measure(
 
 def opening(texts: Sequence[str]) -> list[str]:
     """Quote the first three sentences of the first passage."""
-    return [sentence.text for sentence in read_passage(texts[0]).sentences[:3]] if texts else []
+    return [sentence.text for sentence in split_passage(texts[0]).sentences[:3]] if texts else []
 
 
 def quoted(question: str, texts: Sequence[str], sentences: int) -> tuple[list[str], float]:

@@ -8,12 +8,16 @@ from llama_index_ko_rerank._lazy import lazy_exports
 
 if TYPE_CHECKING:
     from llama_index_ko_rerank.answer.chat_engine import KoreanChatEngine, StreamingChatAnswer, build_chat_engine
-    from llama_index_ko_rerank.answer.extractive import ExtractiveSynthesizer
-    from llama_index_ko_rerank.answer.extracts import Extract, SentenceScorer, extract_sentences
+    from llama_index_ko_rerank.answer.extractive import (
+        Extract,
+        ExtractiveSynthesizer,
+        SentenceScorer,
+        extract_sentences,
+    )
     from llama_index_ko_rerank.answer.generative import NumberedSourcesSynthesizer
     from llama_index_ko_rerank.answer.llm import connect_llm
     from llama_index_ko_rerank.answer.query_engine import KoreanQueryEngine, build_query_engine
-    from llama_index_ko_rerank.answer.sources import source_title
+    from llama_index_ko_rerank.answer.synthesis import source_title
 
 __all__ = [
     "Extract",
@@ -31,18 +35,18 @@ __all__ = [
 ]
 
 _MODULES = {
-    "Extract": "extracts",
+    "Extract": "extractive",
     "ExtractiveSynthesizer": "extractive",
     "KoreanChatEngine": "chat_engine",
     "KoreanQueryEngine": "query_engine",
     "NumberedSourcesSynthesizer": "generative",
-    "SentenceScorer": "extracts",
+    "SentenceScorer": "extractive",
     "StreamingChatAnswer": "chat_engine",
     "build_chat_engine": "chat_engine",
     "build_query_engine": "query_engine",
     "connect_llm": "llm",
-    "extract_sentences": "extracts",
-    "source_title": "sources",
+    "extract_sentences": "extractive",
+    "source_title": "synthesis",
 }
 
 __getattr__, __dir__ = lazy_exports(__name__, _MODULES)

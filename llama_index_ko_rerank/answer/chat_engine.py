@@ -20,7 +20,7 @@ from llama_index.core.schema import NodeWithScore
 from llama_index.core.tools import ToolOutput
 
 from llama_index_ko_rerank.answer.condense import Condenser, StandaloneQuestion
-from llama_index_ko_rerank.answer.extracts import SentenceScorer
+from llama_index_ko_rerank.answer.extractive import SentenceScorer
 from llama_index_ko_rerank.answer.query_engine import KoreanQueryEngine, build_query_engine, build_synthesizer
 from llama_index_ko_rerank.answer.synthesis import SourcedSynthesizer
 from llama_index_ko_rerank.text.normalize import check_query
@@ -40,7 +40,7 @@ class StreamingChatAnswer(StreamingAgentChatResponse):
 
 
 class KoreanChatEngine(BaseChatEngine):
-    """Makes a question stand alone, retrieves, and answers with numbered sources; use `build_chat_engine`.
+    """Chat engine with numbered sources; made by `build_chat_engine`.
 
     One engine holds one conversation, and takes one question at a time; `new_conversation` gives another with the same
     models. The conversation goes only into the standalone question: what the answer is written from is that question
@@ -60,7 +60,7 @@ class KoreanChatEngine(BaseChatEngine):
         self.callback_manager = query_engine.callback_manager
 
     def new_conversation(self, memory: BaseMemory | None = None) -> KoreanChatEngine:
-        """Return an engine with the same models and a memory of its own, an empty one where none is given."""
+        """Return an engine with the same models and a memory of its own, by default an empty one."""
         limit = getattr(self._memory, "token_limit", _MEMORY_TOKENS)
         return KoreanChatEngine(
             self._engine, self._streamer, self._condenser, memory or ChatMemoryBuffer.from_defaults(token_limit=limit)
@@ -68,7 +68,7 @@ class KoreanChatEngine(BaseChatEngine):
 
     @property
     def chat_history(self) -> list[ChatMessage]:
-        """What was said so far."""
+        """Messages of the conversation so far."""
         return list(self._memory.get_all())
 
     def reset(self) -> None:
@@ -81,34 +81,34 @@ class KoreanChatEngine(BaseChatEngine):
 
         Args:
             message: The question.
-            chat_history: What was said before; it takes the place of the memory. The memory where None.
+            chat_history: The messages before it, which replace those in the memory. Defaults to the memory.
 
         Raises:
             BlankQuery: The question is blank.
             InvalidText: The question or a text holds lone surrogates.
         """
-        asked = check_query(message)
-        standalone = self._condenser.condense(asked, self._history(asked, chat_history))
+        question = check_query(message)
+        standalone = self._condenser.condense(question, self._history(question, chat_history))
         response = self._answer(self._engine.synthesizer, standalone)
-        self._remember(asked, str(response))
+        self._remember(question, str(response))
         return AgentChatResponse(str(response), **_shown(standalone, response))
 
     @trace_method("chat")
     def stream_chat(self, message: str, chat_history: list[ChatMessage] | None = None) -> StreamingChatAnswer:
         """Answer a question piece by piece; as `chat` otherwise."""
-        asked = check_query(message)
-        standalone = self._condenser.condense(asked, self._history(asked, chat_history))
+        question = check_query(message)
+        standalone = self._condenser.condense(question, self._history(question, chat_history))
         response = self._answer(self._streamer, standalone)
         assert isinstance(response, StreamingResponse)
 
         def pieces() -> Iterator[ChatResponse]:
-            said = ""
+            answer = ""
             try:
                 for piece in response.response_gen:
-                    said += piece
-                    yield _piece(said, piece)
+                    answer += piece
+                    yield _piece(answer, piece)
             finally:
-                self._remember(asked, said)
+                self._remember(question, answer)
 
         return StreamingChatAnswer(
             chat_stream=pieces(),  # type: ignore[arg-type]  # LlamaIndex's alias asks for a Generator
@@ -119,28 +119,28 @@ class KoreanChatEngine(BaseChatEngine):
     @trace_method("chat")
     async def achat(self, message: str, chat_history: list[ChatMessage] | None = None) -> AgentChatResponse:
         """Answer a question without blocking the event loop; as `chat` otherwise."""
-        asked = check_query(message)
-        standalone = await self._condenser.acondense(asked, await self._ahistory(asked, chat_history))
+        question = check_query(message)
+        standalone = await self._condenser.acondense(question, await self._ahistory(question, chat_history))
         response = await self._aanswer(self._engine.synthesizer, standalone)
-        await self._aremember(asked, str(response))
+        await self._aremember(question, str(response))
         return AgentChatResponse(str(response), **_shown(standalone, response))
 
     @trace_method("chat")
     async def astream_chat(self, message: str, chat_history: list[ChatMessage] | None = None) -> StreamingChatAnswer:
         """Answer a question piece by piece without blocking the event loop; as `chat` otherwise."""
-        asked = check_query(message)
-        standalone = await self._condenser.acondense(asked, await self._ahistory(asked, chat_history))
+        question = check_query(message)
+        standalone = await self._condenser.acondense(question, await self._ahistory(question, chat_history))
         response = await self._aanswer(self._streamer, standalone)
         assert isinstance(response, AsyncStreamingResponse)
 
         async def pieces() -> AsyncIterator[ChatResponse]:
-            said = ""
+            answer = ""
             try:
                 async for piece in response.async_response_gen():
-                    said += piece
-                    yield _piece(said, piece)
+                    answer += piece
+                    yield _piece(answer, piece)
             finally:
-                await self._aremember(asked, said)
+                await self._aremember(question, answer)
 
         return StreamingChatAnswer(
             achat_stream=pieces(),  # type: ignore[arg-type]  # LlamaIndex's alias asks for an AsyncGenerator
@@ -148,13 +148,15 @@ class KoreanChatEngine(BaseChatEngine):
             **_shown(standalone, response),
         )
 
-    def _answer(self, synthesizer: SourcedSynthesizer, asked: StandaloneQuestion) -> Any:
-        candidates, nodes = self._engine.retrieve_with_candidates(asked.text)
-        return synthesizer.synthesize(asked.text, nodes, candidates=candidates, llm_problem=asked.llm_problem)
+    def _answer(self, synthesizer: SourcedSynthesizer, standalone: StandaloneQuestion) -> Any:
+        candidates, nodes = self._engine.retrieve_with_candidates(standalone.text)
+        return synthesizer.synthesize(standalone.text, nodes, candidates=candidates, llm_error=standalone.llm_error)
 
-    async def _aanswer(self, synthesizer: SourcedSynthesizer, asked: StandaloneQuestion) -> Any:
-        candidates, nodes = await self._engine.aretrieve_with_candidates(asked.text)
-        return await synthesizer.asynthesize(asked.text, nodes, candidates=candidates, llm_problem=asked.llm_problem)
+    async def _aanswer(self, synthesizer: SourcedSynthesizer, standalone: StandaloneQuestion) -> Any:
+        candidates, nodes = await self._engine.aretrieve_with_candidates(standalone.text)
+        return await synthesizer.asynthesize(
+            standalone.text, nodes, candidates=candidates, llm_error=standalone.llm_error
+        )
 
     def _history(self, message: str, given: Sequence[ChatMessage] | None) -> list[ChatMessage]:
         if given is not None:
@@ -166,12 +168,12 @@ class KoreanChatEngine(BaseChatEngine):
             await self._memory.aset(list(given))
         return list(await self._memory.aget(input=message))
 
-    def _remember(self, asked: str, said: str) -> None:
-        for turn in _turns(asked, said):
+    def _remember(self, question: str, answer: str) -> None:
+        for turn in _turns(question, answer):
             self._memory.put(turn)
 
-    async def _aremember(self, asked: str, said: str) -> None:
-        for turn in _turns(asked, said):
+    async def _aremember(self, question: str, answer: str) -> None:
+        for turn in _turns(question, answer):
             await self._memory.aput(turn)
 
 
@@ -198,13 +200,13 @@ def build_chat_engine(
         source: The index or retriever that candidates come from; of a collection take `Collection.chat_engine`.
         reranker: Reorders the candidates and may drop some, such as a `CrossEncoderNodePostprocessor` with a
             ``score_threshold``. Defaults to none.
-        llm: Makes questions stand alone and writes the answers. Without one, `complete_question` does the first, and
+        llm: Makes questions stand alone and writes the answers. Without one, `rewrite_by_rule` does the first, and
             answers are sentences copied from the sources.
         similarity_top_k: How many candidates an index gives; a retriever has a number of its own.
         top_n: How many nodes an answer is made from at most.
         sentences: How many sentences an answer has at most where there is no LLM.
         scorer: Scores those sentences in place of their overlap with the question.
-        memory: What remembers the conversation; one of 1,000 tokens where None.
+        memory: Memory of the conversation. Defaults to one of 1,000 tokens.
         callback_manager: LlamaIndex's callbacks.
 
     Raises:
@@ -228,20 +230,20 @@ def build_chat_engine(
     )
 
 
-def _shown(asked: StandaloneQuestion, response: Any) -> dict[str, Any]:
+def _shown(standalone: StandaloneQuestion, response: Any) -> dict[str, Any]:
     """Return the fields that every kind of chat response has; the metadata stay the synthesizer's own dictionary."""
     nodes: list[NodeWithScore] = response.source_nodes
-    response.metadata["question"] = asked.text
-    found = ToolOutput(tool_name="retriever", content="", raw_input={"message": asked.text}, raw_output=nodes)
+    response.metadata["question"] = standalone.text
+    found = ToolOutput(tool_name="retriever", content="", raw_input={"message": standalone.text}, raw_output=nodes)
     return {"sources": [found], "source_nodes": nodes, "metadata": response.metadata}
 
 
-def _piece(said: str, piece: str) -> ChatResponse:
-    return ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT, content=said), delta=piece)
+def _piece(answer: str, piece: str) -> ChatResponse:
+    return ChatResponse(message=ChatMessage(role=MessageRole.ASSISTANT, content=answer), delta=piece)
 
 
-def _turns(asked: str, said: str) -> tuple[ChatMessage, ChatMessage]:
+def _turns(question: str, answer: str) -> tuple[ChatMessage, ChatMessage]:
     return (
-        ChatMessage(role=MessageRole.USER, content=asked),
-        ChatMessage(role=MessageRole.ASSISTANT, content=said.strip()),
+        ChatMessage(role=MessageRole.USER, content=question),
+        ChatMessage(role=MessageRole.ASSISTANT, content=answer.strip()),
     )

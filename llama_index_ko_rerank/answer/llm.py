@@ -93,8 +93,8 @@ def _checked_url(url: str) -> str:
     try:
         parts = urlsplit(url.strip())
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-    except (ValueError, AttributeError) as problem:
-        raise InvalidSetting(f"the URL of an LLM cannot be read: {problem}") from problem
+    except (ValueError, AttributeError) as error:
+        raise InvalidSetting(f"the URL of an LLM cannot be read: {error}") from error
     if parts.username or parts.password:
         raise InvalidSetting("the URL of an LLM must hold no user or password; put the key into the environment")
     if not usable or parts.query or parts.fragment:

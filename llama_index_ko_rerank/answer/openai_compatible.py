@@ -111,25 +111,25 @@ class OpenAICompatibleLLM(OpenAILike):
             yield
         except LlmUnavailable:
             raise
-        except (openai.OpenAIError, httpx.HTTPError, httpx.StreamError, *_MALFORMED) as problem:
-            raise LlmUnavailable(f"{self.model!r} at {self.api_base} {self._reason(problem)}") from problem
+        except (openai.OpenAIError, httpx.HTTPError, httpx.StreamError, *_MALFORMED) as error:
+            raise LlmUnavailable(f"{self.model!r} at {self.api_base} {self._reason(error)}") from error
 
-    def _reason(self, problem: Exception) -> str:
-        if isinstance(problem, openai.APITimeoutError | httpx.TimeoutException):
+    def _reason(self, error: Exception) -> str:
+        if isinstance(error, openai.APITimeoutError | httpx.TimeoutException):
             return f"did not answer within {self.timeout:g} s"
-        if isinstance(problem, openai.AuthenticationError | openai.PermissionDeniedError):
-            return f"refused the key (status {problem.status_code}); set {self.api_key_env}"
-        if isinstance(problem, openai.NotFoundError):
+        if isinstance(error, openai.AuthenticationError | openai.PermissionDeniedError):
+            return f"refused the key (status {error.status_code}); set {self.api_key_env}"
+        if isinstance(error, openai.NotFoundError):
             return f"was not found (status 404): see {self.api_base}/models for the server's names"
-        if isinstance(problem, openai.APIStatusError):
-            return f"answered with status {problem.status_code}: {_short(problem.message)}"
-        if isinstance(problem, openai.APIConnectionError):
-            return f"cannot be reached: {_short(str(problem.__cause__ or problem))}; is the server running?"
-        if isinstance(problem, httpx.HTTPError):
-            return f"broke off: {_short(str(problem))}"
-        if isinstance(problem, openai.APIError):
-            return f"reported an error: {_short(problem.message)}"
-        return f"sent something that is no answer: {_short(str(problem))}"
+        if isinstance(error, openai.APIStatusError):
+            return f"answered with status {error.status_code}: {_short(error.message)}"
+        if isinstance(error, openai.APIConnectionError):
+            return f"cannot be reached: {_short(str(error.__cause__ or error))}; is the server running?"
+        if isinstance(error, httpx.HTTPError):
+            return f"broke off: {_short(str(error))}"
+        if isinstance(error, openai.APIError):
+            return f"reported an error: {_short(error.message)}"
+        return f"sent something that is no answer: {_short(str(error))}"
 
 
 def openai_compatible_llm(

@@ -1,4 +1,4 @@
-"""What is said in Korean: to the LLM, and to the person who asked."""
+"""Korean prompts for the LLM, and the fixed Korean sentences of answers."""
 
 from __future__ import annotations
 
@@ -92,14 +92,14 @@ def fenced_sources(texts: Sequence[str], question: str, *, first_number: int = 1
     """Number the sources and put each into a fence that nothing inside it can close.
 
     Every fence carries a key that stands in no source and not in the question, so that no text can hold its closing
-    mark. Above them stands what they are: data, whose instructions are not to be followed. Texts are brought to one
-    normal form, which takes invisible characters out of them.
+    mark. A notice above them says that they are data, whose instructions are not to be followed. Texts are
+    normalized, which takes invisible characters out of them.
 
     Args:
         texts: The sources, in the order of their numbers.
-        question: What is asked of them.
+        question: The question about them.
         first_number: The number of the first of them.
-        answer_so_far: What was answered from earlier sources, for `korean_refine_prompt`; it is fenced too.
+        answer_so_far: The answer from earlier sources, for `korean_refine_prompt`; it is fenced too.
 
     Raises:
         InvalidText: A text holds lone surrogates.
@@ -124,8 +124,8 @@ def fenced_conversation(turns: Sequence[tuple[str, str]], question: str) -> str:
     """Put a conversation into a fence that nothing inside it can close, as `fenced_sources` does.
 
     Args:
-        turns: Who spoke and what was said, the earliest first.
-        question: What is asked now.
+        turns: Speaker and text of each, the earliest first.
+        question: The latest question.
 
     Raises:
         InvalidText: A text holds lone surrogates.

@@ -18,8 +18,7 @@ from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.schema import NodeWithScore, QueryBundle
 from llama_index_instrumentation import get_dispatcher
 
-from llama_index_ko_rerank.answer.extractive import ExtractiveSynthesizer
-from llama_index_ko_rerank.answer.extracts import SentenceScorer
+from llama_index_ko_rerank.answer.extractive import ExtractiveSynthesizer, SentenceScorer
 from llama_index_ko_rerank.answer.generative import NumberedSourcesSynthesizer
 from llama_index_ko_rerank.answer.synthesis import SourcedSynthesizer
 from llama_index_ko_rerank.errors import InvalidSetting

@@ -1,4 +1,4 @@
-"""What every way of answering has in common: numbered sources, and a Korean answer where nothing was found."""
+"""Response synthesizer with numbered sources, the base of the extractive and the generative one."""
 
 from __future__ import annotations
 
@@ -16,16 +16,19 @@ from llama_index.core.base.response.schema import (
 from llama_index.core.callbacks.schema import CBEventType, EventPayload
 from llama_index.core.instrumentation.events.synthesis import SynthesizeEndEvent, SynthesizeStartEvent
 from llama_index.core.response_synthesizers import BaseSynthesizer
-from llama_index.core.schema import NodeWithScore, QueryType, TextNode
+from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore, QueryType, TextNode
 from llama_index.core.types import RESPONSE_TEXT_TYPE
 from llama_index_instrumentation import get_dispatcher
 
 from llama_index_ko_rerank.answer.prompts import not_found_text
-from llama_index_ko_rerank.answer.sources import distinct_titles, source_records
-from llama_index_ko_rerank.text.normalize import check_query
+from llama_index_ko_rerank.text.normalize import check_query, normalize
 
 dispatcher = get_dispatcher(__name__)
 NEAREST_TITLES = 3
+_TITLE_KEYS = ("title", "file_name")
+_MAX_TITLE = 80
+_MAX_OPENING = 30
+_UNTITLED = "제목 없음"
 
 TextStream = Generator[str, None, None]
 AsyncTextStream = AsyncGenerator[str, None]
@@ -33,12 +36,12 @@ AsyncTextStream = AsyncGenerator[str, None]
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An answer before it becomes one of LlamaIndex's response objects.
+    """Draft of an answer, before it becomes one of LlamaIndex's response objects.
 
     Attributes:
         answer: The whole text, its parts, or the LLM's stream.
         sources: The nodes that the numbers in the answer point to, in the order of the numbers.
-        metadata: What is said of the answer, in JSON types.
+        metadata: Metadata of the answer, in JSON types.
     """
 
     answer: str | list[str] | TextStream | AsyncTextStream
@@ -47,7 +50,7 @@ class Draft:
 
 
 class SourcedSynthesizer(BaseSynthesizer):
-    """Answers from found nodes; number n in the answer is ``response.source_nodes[n - 1]``.
+    """Response synthesizer that numbers its sources; number n in the answer is ``response.source_nodes[n - 1]``.
 
     The metadata of a response are JSON: ``kind`` (``generated``, ``extracts`` or ``not_found``) and ``sources``, with
     the ``number``, ``node_id``, ``title`` and ``score`` of each; more by kind.
@@ -66,11 +69,11 @@ class SourcedSynthesizer(BaseSynthesizer):
 
         Args:
             query: The question.
-            nodes: What it is answered from, the best first.
+            nodes: The sources, the best first.
             additional_source_nodes: Nodes that are listed after the sources, as LlamaIndex's engines pass them.
-            candidates: What had been found before a postprocessor cut it down to `nodes`; where none is left, the
-                titles of the nearest are named.
-            **response_kwargs: Handed on to the LLM's prompt.
+            candidates: The nodes before a postprocessor cut them down to `nodes`; where none is left, the answer names
+                the titles of the nearest.
+            **response_kwargs: Variables of the LLM's prompt.
 
         Raises:
             BlankQuery: The question is blank.
@@ -143,13 +146,47 @@ class SourcedSynthesizer(BaseSynthesizer):
 
 def not_found(candidates: Sequence[NodeWithScore]) -> Draft:
     """Answer that nothing was found, with the titles of the nearest candidates."""
-    titles = distinct_titles(candidates, NEAREST_TITLES)
+    titles = distinct_titles(candidates, limit=NEAREST_TITLES)
     return Draft(not_found_text(titles), [], {"kind": "not_found", "sources": [], "nearest_titles": titles})
 
 
 def sources_metadata(kind: str, sources: Sequence[NodeWithScore], **more: Any) -> dict[str, Any]:
     """Return the metadata of an answer that has sources."""
     return {"kind": kind, "sources": source_records(sources), **more}
+
+
+def source_title(node: BaseNode) -> str:
+    """Return the title of a source in one line: its title, its file name, or the beginning of its text.
+
+    The first of the metadata ``title`` and ``file_name`` that is not blank; otherwise the first 30 characters of the
+    text. What is longer (80 characters in a title) ends in an ellipsis.
+
+    Raises:
+        InvalidText: The title holds lone surrogates.
+    """
+    for key in _TITLE_KEYS:
+        title = _one_line(str(node.metadata.get(key) or ""), _MAX_TITLE)
+        if title:
+            return title
+    return _one_line(node.get_content(metadata_mode=MetadataMode.NONE), _MAX_OPENING) or _UNTITLED
+
+
+def source_records(nodes: Sequence[NodeWithScore]) -> list[dict[str, Any]]:
+    """Describe numbered sources in JSON types: number from 1, node id, title and score."""
+    return [
+        {
+            "number": number,
+            "node_id": found.node.node_id,
+            "title": source_title(found.node),
+            "score": None if found.score is None else float(found.score),
+        }
+        for number, found in enumerate(nodes, start=1)
+    ]
+
+
+def distinct_titles(nodes: Sequence[NodeWithScore], *, limit: int) -> list[str]:
+    """Return the titles of the first nodes in their order, each once, `limit` at most."""
+    return list(dict.fromkeys(source_title(found.node) for found in nodes))[:limit]
 
 
 def _question(query: QueryType) -> str:
@@ -171,3 +208,8 @@ def _stream(parts: Iterable[str]) -> TextStream:
 async def _astream(parts: Iterable[str]) -> AsyncTextStream:
     for part in parts:
         yield part
+
+
+def _one_line(text: str, longest: int) -> str:
+    line = " ".join(normalize(text).split())
+    return line if len(line) <= longest else f"{line[:longest].rstrip()}…"

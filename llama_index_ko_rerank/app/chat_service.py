@@ -34,7 +34,7 @@ _BLANK = "질문을 적어 주세요."
 _TOO_LONG = f"질문이 너무 깁니다. {LONGEST_QUESTION}자까지 물을 수 있습니다."
 _BUSY = "지금 질문이 몰려 있습니다. 잠시 뒤에 다시 물어봐 주세요."
 _UNREADABLE = "질문에 읽을 수 없는 글자가 있습니다. 지우고 다시 물어봐 주세요."
-_FAILED = "답을 만들다가 문제가 생겼습니다: {problem}"
+_FAILED = "답을 만들다가 문제가 생겼습니다: {error}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +149,8 @@ class ChatService:
                     yield asked
         except TooBusy:
             yield replace(asked, stage="refused", notice=_BUSY)
-        except KoRerankError as problem:
-            yield replace(asked, stage="refused", notice=_FAILED.format(problem=problem))
+        except KoRerankError as error:
+            yield replace(asked, stage="refused", notice=_FAILED.format(error=error))
 
     async def _answered(self, asked: ViewState, earlier: Sequence[Turn]) -> AsyncGenerator[ViewState, None]:
         yield asked
@@ -202,7 +202,7 @@ class ChatService:
     async def _response(self, shown: ViewState, found: _Found, meant: StandaloneQuestion) -> AsyncStreamingResponse:
         nodes = found.ordered[: shown.switches.sources]
         response = await self._synthesizer.asynthesize(
-            QueryBundle(meant.text), nodes, candidates=found.candidates, llm_problem=meant.llm_problem
+            QueryBundle(meant.text), nodes, candidates=found.candidates, llm_error=meant.llm_error
         )
         assert isinstance(response, AsyncStreamingResponse)  # the synthesizer was made to stream
         return response

@@ -11,7 +11,7 @@ from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import QueryBundle
 
-from llama_index_ko_rerank.answer.sources import source_title
+from llama_index_ko_rerank.answer.synthesis import source_title
 from llama_index_ko_rerank.collection import Collection, CollectionSettings
 from llama_index_ko_rerank.errors import EmptyCorpus, InvalidSetting, nearest
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever

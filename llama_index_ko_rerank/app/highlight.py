@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from llama_index_ko_rerank.answer.sentence_scores import overlap_scores
+from llama_index_ko_rerank.answer.extractive import overlap_scores
 from llama_index_ko_rerank.text.kiwi import analyser, split_long_text
 from llama_index_ko_rerank.text.sentences import Sentence, split_sentences
 from llama_index_ko_rerank.text.tokenizers import TAG_NAMES

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from html import escape
 
-from llama_index_ko_rerank.answer.citations import without_citations
+from llama_index_ko_rerank.answer.citation_guard import without_citations
 from llama_index_ko_rerank.answer.prompts import EXTRACTS_LEAD, SOURCES_LEAD
 from llama_index_ko_rerank.app.chat_service import StageTimes, Turn, ViewState
 from llama_index_ko_rerank.app.components import SearchComponents

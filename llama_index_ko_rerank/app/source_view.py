@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from llama_index.core.schema import MetadataMode, NodeWithScore
 
-from llama_index_ko_rerank.answer.sources import source_title
+from llama_index_ko_rerank.answer.synthesis import source_title
 from llama_index_ko_rerank.app.highlight import Marks, find_marks
 from llama_index_ko_rerank.retrieve.lexical_index import LexicalIndex
 from llama_index_ko_rerank.types import RankedNode, legs_of

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llama_index_ko_rerank.answer.citations import CitationCheck, without_citations
+from llama_index_ko_rerank.answer.citation_guard import CitationCheck, without_citations
 
 
 def checked(text, sources=3, cuts=()):

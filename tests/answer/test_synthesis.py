@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from llama_index.core.schema import NodeWithScore, TextNode
 
-from llama_index_ko_rerank.answer.sources import distinct_titles, source_records, source_title
+from llama_index_ko_rerank.answer.synthesis import distinct_titles, source_records, source_title
 from llama_index_ko_rerank.errors import InvalidText
 
 
@@ -45,4 +45,4 @@ def test_records_are_json_and_count_from_one():
 
 def test_titles_are_named_once_in_the_order_of_the_nodes():
     nodes = [NodeWithScore(node=TextNode(text=text)) for text in ("나", "가", "나", "다")]
-    assert distinct_titles(nodes, 2) == ["나", "가"]
+    assert distinct_titles(nodes, limit=2) == ["나", "가"]
