@@ -12,8 +12,7 @@ import tempfile
 from pathlib import Path
 
 from llama_index_ko_rerank import HybridRetriever, KoreanBM25Retriever, KoreanEmbedding, build_query_engine, open_index
-from llama_index_ko_rerank.ingest.plan import plan_sync
-from llama_index_ko_rerank.ingest.sync import SyncReport, create_empty_index, run_sync
+from llama_index_ko_rerank.ingest.sync import SyncReport, create_empty_index, plan_sync, run_sync
 
 QUESTION = "텃밭 물은 언제 주나요?"
 FILES = {

@@ -38,8 +38,15 @@ from llama_index_ko_rerank.errors import (
     StoreError,
 )
 from llama_index_ko_rerank.files import write_json_file, write_text_file
-from llama_index_ko_rerank.ingest.plan import DEFAULT_MAX_MB, SyncPlan, check_sources, plan_sync
-from llama_index_ko_rerank.ingest.sync import SyncReport, create_empty_index, run_sync
+from llama_index_ko_rerank.ingest.sync import (
+    DEFAULT_MAX_MB,
+    SyncPlan,
+    SyncReport,
+    check_sources,
+    create_empty_index,
+    plan_sync,
+    run_sync,
+)
 from llama_index_ko_rerank.rerank.cross_encoder.postprocessor import CrossEncoderNodePostprocessor
 from llama_index_ko_rerank.rerank.ltr.model import DEFAULT
 from llama_index_ko_rerank.rerank.ltr.postprocessor import LearningToRankPostprocessor

@@ -25,7 +25,7 @@ from llama_index_ko_rerank.data.load import load_dataset
 from llama_index_ko_rerank.embed import KoreanEmbedding, embedding_identity
 from llama_index_ko_rerank.errors import InvalidSetting
 from llama_index_ko_rerank.files import write_json_file, write_text_file
-from llama_index_ko_rerank.ingest.plan import DEFAULT_MAX_MB, plan_sync
+from llama_index_ko_rerank.ingest.sync import DEFAULT_MAX_MB, plan_sync
 from llama_index_ko_rerank.store.vector_store import DurableFaissVectorStore
 from llama_index_ko_rerank.train.recipes.recipe import SCRATCH
 from llama_index_ko_rerank.train.trainer.checkpoints import raise_disk_full

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llama_index_ko_rerank.ingest.documents import Refusal
+from llama_index_ko_rerank.ingest.documents import SkippedFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,7 @@ class AdaptResult:
     folder: Path
     documents: int
     passages: int
-    refused: tuple[Refusal, ...]
+    refused: tuple[SkippedFile, ...]
     embedding: str
     report: dict[str, Any]
     seconds: float

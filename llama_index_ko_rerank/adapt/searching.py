@@ -17,8 +17,7 @@ from llama_index_ko_rerank.data.dataset import Passage, Question, RetrievalDatas
 from llama_index_ko_rerank.embed import KoreanEmbedding
 from llama_index_ko_rerank.errors import IndexNotFound, ModelMismatch
 from llama_index_ko_rerank.files import write_text_file
-from llama_index_ko_rerank.ingest.plan import plan_sync
-from llama_index_ko_rerank.ingest.sync import create_empty_index, run_sync
+from llama_index_ko_rerank.ingest.sync import create_empty_index, plan_sync, run_sync
 from llama_index_ko_rerank.rerank.cross_encoder.postprocessor import CrossEncoderNodePostprocessor
 from llama_index_ko_rerank.rerank.ltr.model import DEFAULT
 from llama_index_ko_rerank.rerank.ltr.postprocessor import LearningToRankPostprocessor

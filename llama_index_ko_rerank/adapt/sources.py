@@ -14,10 +14,9 @@ from llama_index_ko_rerank.adapt.state import digest
 from llama_index_ko_rerank.data.dataset import Passage, RetrievalDataset
 from llama_index_ko_rerank.data.nodes import dataset_nodes
 from llama_index_ko_rerank.errors import EmptyCorpus, UnreadableDocument
-from llama_index_ko_rerank.ingest.chunking import Chunker
-from llama_index_ko_rerank.ingest.documents import DocumentText, Refusal, read_document, read_payload
-from llama_index_ko_rerank.ingest.plan import FileToIngest, SyncPlan
-from llama_index_ko_rerank.ingest.records import SourceRecord
+from llama_index_ko_rerank.ingest.chunking import Chunker, SourceRecord
+from llama_index_ko_rerank.ingest.documents import DocumentText, SkippedFile, read_document, read_payload
+from llama_index_ko_rerank.ingest.sync import FileToIngest, SyncPlan
 
 FEWEST_PASSAGES = 10
 
@@ -33,7 +32,7 @@ class Sources:
     """
 
     files: tuple[tuple[FileToIngest, DocumentText], ...] = ()
-    refused: tuple[Refusal, ...] = ()
+    refused: tuple[SkippedFile, ...] = ()
     dataset: RetrievalDataset | None = None
 
     @property
@@ -75,7 +74,7 @@ def read_files(plan: SyncPlan) -> Sources:
             payload = read_payload(planned.file.path, max_bytes=plan.max_bytes)
             files.append((planned, read_document(planned.kind, payload)))
         except UnreadableDocument as problem:
-            refused.append(Refusal(planned.file.path, str(problem)))
+            refused.append(SkippedFile(planned.file.path, str(problem)))
     if not files:
         reasons = "; ".join(f"{Path(each.path).name} {each.reason}" for each in refused[:3])
         raise EmptyCorpus(f"none of the {len(refused)} files can be read: {reasons}")

@@ -15,9 +15,8 @@ from llama_index_ko_rerank.cli.console import errors, output, progress
 
 if TYPE_CHECKING:
     from llama_index_ko_rerank.collection import Collection
-    from llama_index_ko_rerank.ingest.documents import Refusal
-    from llama_index_ko_rerank.ingest.plan import SyncPlan
-    from llama_index_ko_rerank.ingest.sync import SyncReport
+    from llama_index_ko_rerank.ingest.documents import SkippedFile
+    from llama_index_ko_rerank.ingest.sync import SyncPlan, SyncReport
 
 _LISTED = 20
 
@@ -48,7 +47,7 @@ def show_plan(plan: SyncPlan) -> None:
     """Say what would be done."""
     new = [str(planned.file.path) for planned in plan.to_read if planned.record is None]
     changed = [str(planned.file.path) for planned in plan.to_read if planned.record is not None]
-    gone = [os.path.normpath(plan.folder / document_id) for document_id in plan.gone]
+    gone = [os.path.normpath(plan.folder / document_id) for document_id in plan.deleted]
     _line(f"{len(new)} to add, {len(changed)} to read again, {plan.unchanged} unchanged, {len(gone)} to delete")
     for mark, paths in (("+", new), ("~", changed), ("-", gone)):
         _list(f"{mark} {path}" for path in paths)
@@ -66,7 +65,7 @@ def show_report(plan: SyncPlan, report: SyncReport, folder: Path) -> None:
     _show_passed_over(plan)
 
 
-def _show_refused(refused: Iterable[Refusal]) -> None:
+def _show_refused(refused: Iterable[SkippedFile]) -> None:
     for refusal in sorted(refused, key=lambda refusal: refusal.path):
         path = str(refusal.path).encode("utf-8", "backslashreplace").decode("utf-8")
         _line(f"! {path} {refusal.reason}")

@@ -1,12 +1,12 @@
-"""Bringing an index up to date with files: only what changed is split and embedded, and every document is whole."""
+"""Synchronisation of an index with files: a plan of what has changed, and its execution, document by document."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -18,24 +18,78 @@ from llama_index.core.indices.utils import embed_nodes
 from llama_index.core.schema import TextNode
 
 from llama_index_ko_rerank.embed import embedding_identity
-from llama_index_ko_rerank.errors import InvalidNode, InvalidText, InvalidVector, UnreadableDocument, UnsuitableModel
-from llama_index_ko_rerank.ingest.chunking import Chunked, Chunker
-from llama_index_ko_rerank.ingest.documents import Refusal, read_document, read_payload
-from llama_index_ko_rerank.ingest.plan import FileToIngest, SyncPlan
-from llama_index_ko_rerank.ingest.records import SourceRecord
+from llama_index_ko_rerank.errors import DatasetUnavailable, EmptyCorpus, IndexNotFound, UnreadableDocument
+from llama_index_ko_rerank.ingest.chunking import DOCUMENT_ERRORS, Chunked, Chunker, SourceRecord, read_records
+from llama_index_ko_rerank.ingest.documents import (
+    FoundDocuments,
+    FoundFile,
+    Kind,
+    SkippedFile,
+    find_documents,
+    kind_of,
+    read_payload,
+)
 from llama_index_ko_rerank.store.index import prepare_target
 from llama_index_ko_rerank.store.index_folder import IndexFolder
 from llama_index_ko_rerank.store.settings import IndexSettings
 
+DEFAULT_MAX_MB = 50
 _NODES_AT_ONCE = 64
 _SLICE = 1024
 _READ_AHEAD = 2
-_OF_ONE_DOCUMENT = (UnreadableDocument, InvalidNode, InvalidText, InvalidVector, UnsuitableModel)
+
+
+@dataclass(frozen=True, slots=True)
+class FileToIngest:
+    """A file to read.
+
+    Attributes:
+        document_id: The id that its document has in the index: its path as seen from the index's folder.
+        file: Where it is.
+        kind: What reads it.
+        record: How it came into the index the last time; None where it never did.
+    """
+
+    document_id: str
+    file: FoundFile
+    kind: Kind
+    record: SourceRecord | None
+
+
+@dataclass(slots=True)
+class SyncPlan:
+    """Plan for `run_sync`; nothing was changed yet.
+
+    Attributes:
+        folder: The folder of the index.
+        exists: Whether there is an index in it that is gone on with.
+        chunk_tokens: How the index splits.
+        max_bytes: The largest file that is read.
+        to_read: New files, and files whose bytes or whose way into the index have changed.
+        unchanged: Number of files that are in the index as they are.
+        deleted: Ids of documents in the index whose files are gone from the folders.
+        refused: What is not read, and why.
+        hidden: Number of hidden files and folders passed over.
+        internal_symlinks: Number of links to other files of the folders passed over.
+        unsupported_suffixes: Number of files of other suffixes passed over.
+    """
+
+    folder: Path
+    exists: bool
+    chunk_tokens: int | None
+    max_bytes: int
+    to_read: list[FileToIngest] = field(default_factory=list)
+    unchanged: int = 0
+    deleted: list[str] = field(default_factory=list)
+    refused: list[SkippedFile] = field(default_factory=list)
+    hidden: int = 0
+    internal_symlinks: int = 0
+    unsupported_suffixes: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(slots=True)
 class SyncReport:
-    """What `run_sync` has done so far, or in the end.
+    """Progress or result of `run_sync`.
 
     Attributes:
         added: How many documents are new in the index.
@@ -53,11 +107,83 @@ class SyncReport:
     changed: int = 0
     unchanged: int = 0
     deleted: int = 0
-    failed: list[Refusal] = field(default_factory=list)
+    failed: list[SkippedFile] = field(default_factory=list)
     chunks: int = 0
     files_done: int = 0
     bytes_done: int = 0
     seconds: float = 0.0
+
+
+def plan_sync(
+    folder: str | Path,
+    sources: Sequence[str | Path],
+    *,
+    embed_model: BaseEmbedding,
+    leave_out: str | Path | None = None,
+    max_mb: int = DEFAULT_MAX_MB,
+    prune: bool = False,
+    reset: bool = False,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> SyncPlan:
+    """Compare files with what an index remembers of them.
+
+    A file is unchanged where its bytes are, and where it would be read, split and embedded as it was. A document is
+    gone where its file is no more in one of the folders named now; documents from elsewhere are left alone, and so are
+    those whose file is there and is refused.
+
+    Args:
+        folder: Of the index, which need not be there.
+        sources: Files, and folders that are searched with all that is below them.
+        embed_model: The model of the index.
+        leave_out: A folder that is not searched: the collection that the index belongs to.
+        max_mb: The largest file that is read, in millions of bytes.
+        prune: Take a source that is missing or empty for one whose documents were all deleted.
+        reset: Compare with an empty index.
+        on_progress: Called with the number of known files that were compared, and how many there are.
+
+    Raises:
+        DatasetUnavailable: A source is missing, and `prune` is False.
+        EmptyCorpus: No source holds a document, or one that had some holds none any more and `prune` is False.
+        ModelMismatch: The index was built with another model.
+        MissingExtra: A library is not installed that reads one of the files.
+        DamagedIndex, StoreError: The index cannot be read.
+    """
+    check_sources(sources, prune=prune)
+    path = Path(folder).expanduser().absolute()
+    records: dict[str, SourceRecord] = {}
+    exists, chunk_tokens = False, None
+    if not reset:
+        exists, chunk_tokens, records = _remembered(path, embed_model)
+    plan = SyncPlan(path, exists, chunk_tokens, max_mb * 1_000_000)
+    roots = dict.fromkeys(Path(source).expanduser() for source in sources)
+    found = {root: _find(root, plan, leave_out) for root in roots}
+    _note_deleted(plan, found, records, prune=prune)
+    files = {file.path: file for documents in reversed(found.values()) for file in documents.files}
+    if not files and not plan.refused and not plan.deleted:
+        raise EmptyCorpus(f"no document is in {', '.join(map(str, sources))}; {_passed_over(plan)}")
+    for file in sorted(files.values(), key=lambda file: file.path):
+        kind = kind_of(file.path)
+        assert kind is not None  # others are not found
+        document_id = _document_id(file.path, path)
+        plan.to_read.append(FileToIngest(document_id, file, kind, records.get(document_id)))
+    for kind in {planned.kind for planned in plan.to_read}:
+        kind.check_installed()
+    _drop_unchanged(plan, Chunker(embed_model, chunk_tokens=chunk_tokens), on_progress)
+    return plan
+
+
+def check_sources(sources: Sequence[str | Path], *, prune: bool = False) -> None:
+    """Refuse sources that are not there, before anything is loaded.
+
+    Raises:
+        DatasetUnavailable: A source is missing, and `prune` is False.
+    """
+    for source in sources:
+        if not prune and not Path(source).expanduser().exists():
+            raise DatasetUnavailable(
+                f"there is no file or folder {str(source)!r}; where it was deleted, --prune takes what was indexed of "
+                "it out of the index"
+            )
 
 
 def create_empty_index(folder: str | Path, *, embed_model: BaseEmbedding, overwrite: bool = False) -> None:
@@ -67,9 +193,9 @@ def create_empty_index(folder: str | Path, *, embed_model: BaseEmbedding, overwr
         IndexExists: There is one, and ``overwrite`` is False.
         StoreError: The folder cannot be written.
     """
-    place = Path(folder).expanduser().absolute()
-    prepare_target(place, overwrite=overwrite)
-    index = IndexFolder(place, mode="rebuild", embedding_identity=None)
+    path = Path(folder).expanduser().absolute()
+    prepare_target(path, overwrite=overwrite)
+    index = IndexFolder(path, mode="rebuild", embedding_identity=None)
     with closing(index), index.transaction():
         index.reset(
             embedding_identity=embedding_identity(embed_model),
@@ -106,7 +232,7 @@ def run_sync(
     report = SyncReport(unchanged=plan.unchanged, failed=list(plan.refused))
     index = IndexFolder(plan.folder, mode="open", embedding_identity=embedding_identity(embed_model))
     with closing(index):
-        report.deleted = _delete(index, plan.gone)
+        report.deleted = _delete(index, plan.deleted)
         writer = _Writer(index, embed_model, report, on_progress)
         for planned, outcome in _read_all(plan, embed_model):
             writer.take(planned, outcome)
@@ -114,6 +240,91 @@ def run_sync(
         index.write_snapshot()
     report.seconds = time.perf_counter() - started
     return report
+
+
+def _remembered(folder: Path, embed_model: BaseEmbedding) -> tuple[bool, int | None, dict[str, SourceRecord]]:
+    """Read what an index that is there was made of, and how it splits."""
+    try:
+        index = IndexFolder(folder, mode="open", embedding_identity=embedding_identity(embed_model))
+    except IndexNotFound:
+        return False, None, {}
+    try:
+        with index.read() as reader:
+            records = {record.document_id: record for record in read_records(reader)}
+            return True, reader.manifest.settings.get("chunk_tokens"), records
+    finally:
+        index.close()
+
+
+def _find(root: Path, plan: SyncPlan, leave_out: str | Path | None) -> FoundDocuments:
+    if not root.exists():
+        return FoundDocuments()
+    documents = find_documents(root, max_bytes=plan.max_bytes, leave_out=Path(leave_out or plan.folder))
+    plan.refused += [skipped for skipped in documents.refused if skipped not in plan.refused]
+    plan.hidden += documents.hidden
+    plan.internal_symlinks += documents.internal_symlinks
+    plan.unsupported_suffixes += documents.unsupported_suffixes
+    return documents
+
+
+def _note_deleted(plan: SyncPlan, found: Mapping[Path, FoundDocuments], records: Iterable[str], *, prune: bool) -> None:
+    """Find the documents whose files are no more where they were."""
+    paths = {document_id: _file_of(document_id, plan.folder) for document_id in records}
+    present = {file.path for documents in found.values() for file in documents.files}
+    refused = [skipped.path for skipped in plan.refused]
+    gone = set()
+    for root, documents in found.items():
+        here = root.resolve()
+        below = {document_id for document_id, path in paths.items() if path.is_relative_to(here)}
+        if below and not prune and not documents.files and not documents.refused:
+            raise EmptyCorpus(
+                f"{str(root)!r} holds no document, and {len(below)} of it are in the index; where they were deleted, "
+                "--prune takes them out of the index"
+            )
+        gone |= {each for each in below if paths[each] not in present and not _is_in(paths[each], refused)}
+    plan.deleted = sorted(gone)
+
+
+def _is_in(path: Path, folders: Iterable[Path]) -> bool:
+    return any(path.is_relative_to(folder) for folder in folders)
+
+
+def _drop_unchanged(plan: SyncPlan, chunker: Chunker, on_progress: Callable[[int, int], None] | None) -> None:
+    known = sum(planned.record is not None for planned in plan.to_read)
+    compared, to_read = 0, []
+    for planned in plan.to_read:
+        if planned.record is not None:
+            compared += 1
+            if on_progress:
+                on_progress(compared, known)
+        if planned.record is None or not _is_unchanged(planned.record, planned, plan, chunker):
+            to_read.append(planned)
+    plan.unchanged = len(plan.to_read) - len(to_read)
+    plan.to_read = to_read
+
+
+def _is_unchanged(record: SourceRecord, planned: FileToIngest, plan: SyncPlan, chunker: Chunker) -> bool:
+    if record.recipe != chunker.recipe(planned.kind, planned.file):
+        return False
+    try:
+        payload = read_payload(planned.file.path, max_bytes=plan.max_bytes)
+    except UnreadableDocument:
+        return False  # it is read once more, and then reported
+    return hashlib.sha256(payload).hexdigest() == record.file_sha256
+
+
+def _document_id(file: Path, folder: Path) -> str:
+    """Name a file by its path from the index's folder, so that both may be moved together."""
+    return Path(os.path.relpath(file, folder.resolve())).as_posix()
+
+
+def _file_of(document_id: str, folder: Path) -> Path:
+    return Path(os.path.normpath(folder.resolve() / document_id))
+
+
+def _passed_over(plan: SyncPlan) -> str:
+    others = sum(plan.unsupported_suffixes.values())
+    return f"{plan.hidden} hidden ones and {others} of other kinds were passed over"
 
 
 def _delete(index: IndexFolder, document_ids: Sequence[str]) -> int:
@@ -150,16 +361,10 @@ def _read_all(plan: SyncPlan, embed_model: BaseEmbedding) -> Iterator[tuple[File
 
 def _read(planned: FileToIngest, *, chunker: Chunker, max_bytes: int) -> _Outcome:
     try:
-        payload = read_payload(planned.file.path, max_bytes=max_bytes)
-        text = read_document(planned.kind, payload)
-        recipe = chunker.recipe(planned.kind, planned.file)
-        content = chunker.content_sha256(recipe, text)
-        if planned.record is not None and planned.record.content_sha256 == content:
-            return None
-        file_sha256 = hashlib.sha256(payload).hexdigest()
-        record = SourceRecord(planned.document_id, file_sha256, recipe, content, chunks=0)
-        return chunker.chunked(planned.file, text, record)
-    except _OF_ONE_DOCUMENT as error:
+        return chunker.chunk_file(
+            planned.file, document_id=planned.document_id, record=planned.record, max_bytes=max_bytes
+        )
+    except DOCUMENT_ERRORS as error:
         return str(error)
 
 
@@ -203,7 +408,7 @@ class _Writer:
                 try:
                     self._write(chunked, vectors)
                     reasons.append("")
-                except _OF_ONE_DOCUMENT as error:
+                except DOCUMENT_ERRORS as error:
                     reasons.append(str(error))
         for (planned, chunked), reason in zip(waiting, reasons, strict=True):
             if reason:
@@ -220,7 +425,7 @@ class _Writer:
             return {}
         try:
             return embed_nodes(nodes, self._embed_model)
-        except _OF_ONE_DOCUMENT:
+        except DOCUMENT_ERRORS:
             return {}
 
     def _write(self, chunked: Chunked, vectors: dict[str, list[float]]) -> None:
@@ -233,7 +438,7 @@ class _Writer:
                 self._index.add([_with_vector(node, known[node.node_id]) for node in some])
 
     def _fail(self, planned: FileToIngest, reason: str) -> None:
-        self._report.failed.append(Refusal(planned.file.path, reason))
+        self._report.failed.append(SkippedFile(planned.file.path, reason))
         self._done(planned)
 
     def _done(self, planned: FileToIngest) -> None:

@@ -61,11 +61,11 @@ def test_the_same_call_again_does_nothing(adapted, documents, tiny):
 def test_index_finds_nothing_to_do_in_an_adapted_collection(adapted, documents):
     from llama_index_ko_rerank.collection import index_folder
     from llama_index_ko_rerank.embed import KoreanEmbedding
-    from llama_index_ko_rerank.ingest.plan import plan_sync
+    from llama_index_ko_rerank.ingest.sync import plan_sync
 
     model = KoreanEmbedding(read_settings(adapted.folder).embed_model)
     plan = plan_sync(index_folder(adapted.folder), [documents], embed_model=model)
-    assert (len(plan.to_read), plan.unchanged, plan.gone) == (0, 20, [])
+    assert (len(plan.to_read), plan.unchanged, plan.deleted) == (0, 20, [])
 
 
 class _Stopped(BaseException):

@@ -7,8 +7,7 @@ from pathlib import Path
 from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.bridge.pydantic import Field
 
-from llama_index_ko_rerank.ingest.plan import plan_sync
-from llama_index_ko_rerank.ingest.sync import create_empty_index, run_sync
+from llama_index_ko_rerank.ingest.sync import create_empty_index, plan_sync, run_sync
 
 
 class SlowEmbedding(BaseEmbedding):

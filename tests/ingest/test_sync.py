@@ -23,11 +23,9 @@ from llama_index_ko_rerank.errors import (
     MissingExtra,
     ModelMismatch,
 )
-from llama_index_ko_rerank.ingest.chunking import Chunker
+from llama_index_ko_rerank.ingest.chunking import Chunker, SourceRecord
 from llama_index_ko_rerank.ingest.documents import DocumentText, FoundFile, Section
-from llama_index_ko_rerank.ingest.plan import plan_sync
-from llama_index_ko_rerank.ingest.records import SourceRecord
-from llama_index_ko_rerank.ingest.sync import create_empty_index, run_sync
+from llama_index_ko_rerank.ingest.sync import create_empty_index, plan_sync, run_sync
 from llama_index_ko_rerank.store import DurableFaissVectorStore, open_index
 from llama_index_ko_rerank.store.index_folder import IndexFolder
 from tests.ingest.sync_process import SlowEmbedding

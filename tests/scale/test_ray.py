@@ -10,8 +10,7 @@ import pytest
 from llama_index_ko_rerank.collection import Collection
 from llama_index_ko_rerank.data import dataset_nodes, load_dataset
 from llama_index_ko_rerank.errors import DuplicateNodeId, IndexExists
-from llama_index_ko_rerank.ingest.plan import plan_sync
-from llama_index_ko_rerank.ingest.sync import create_empty_index, run_sync
+from llama_index_ko_rerank.ingest.sync import create_empty_index, plan_sync, run_sync
 from llama_index_ko_rerank.scale import (
     ingest_files,
     ingest_passages,

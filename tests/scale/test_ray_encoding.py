@@ -12,8 +12,7 @@ from llama_index_ko_rerank.data.dataset import Passage, RetrievalDataset
 from llama_index_ko_rerank.data.nodes import dataset_nodes
 from llama_index_ko_rerank.errors import DatasetUnavailable, MalformedData, MissingExtra
 from llama_index_ko_rerank.extras import require_ray
-from llama_index_ko_rerank.ingest.plan import plan_sync
-from llama_index_ko_rerank.ingest.sync import create_empty_index, run_sync
+from llama_index_ko_rerank.ingest.sync import create_empty_index, plan_sync, run_sync
 from llama_index_ko_rerank.scale.ray.encoding import FileEncoder, PassageEncoder, file_item
 from llama_index_ko_rerank.scale.ray.passages import open_passages
 from llama_index_ko_rerank.scale.ray.plan import make_shards, plan_shards

@@ -8,9 +8,8 @@ from typing import Any
 
 from llama_index_ko_rerank.errors import UnreadableDocument
 from llama_index_ko_rerank.extras import require
-from llama_index_ko_rerank.ingest.documents.document import DocumentText
-from llama_index_ko_rerank.ingest.documents.outline import Outline
-from llama_index_ko_rerank.ingest.documents.packages import open_package
+from llama_index_ko_rerank.ingest.documents.text import DocumentText, Outline
+from llama_index_ko_rerank.ingest.documents.zip_limits import open_package
 
 _TITLE_STYLE = "Title"
 _BODY_LEVEL = 9

@@ -31,7 +31,7 @@ class FoundFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class SkippedFile:
     """A file or folder that is not read.
 
     Attributes:
@@ -57,7 +57,7 @@ class FoundDocuments:
     """
 
     files: list[FoundFile] = field(default_factory=list)
-    refused: list[Refusal] = field(default_factory=list)
+    refused: list[SkippedFile] = field(default_factory=list)
     hidden: int = 0
     internal_symlinks: int = 0
     unsupported_suffixes: Counter[str] = field(default_factory=Counter)
@@ -90,7 +90,7 @@ def _walk(root: Path, left_out: Path | None, found: FoundDocuments) -> Iterator[
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError as error:
-            found.refused.append(Refusal(folder, f"cannot be opened ({error.strerror or error})"))
+            found.refused.append(SkippedFile(folder, f"cannot be opened ({error.strerror or error})"))
             continue
         below = []
         for entry in entries:
@@ -116,7 +116,7 @@ def _sort(path: Path, root: Path, max_bytes: int, found: FoundDocuments) -> None
         return
     reason, size = _why_not(path, max_bytes)
     if reason:
-        found.refused.append(Refusal(path, reason))
+        found.refused.append(SkippedFile(path, reason))
     else:
         name = path.name if path == root else path.relative_to(root).as_posix()
         found.files.append(FoundFile(path, name, size))

@@ -6,9 +6,7 @@ import re
 from html.parser import HTMLParser
 
 from llama_index_ko_rerank.errors import UnreadableDocument
-from llama_index_ko_rerank.ingest.documents.decoding import decode_text
-from llama_index_ko_rerank.ingest.documents.document import DocumentText
-from llama_index_ko_rerank.ingest.documents.outline import Outline
+from llama_index_ko_rerank.ingest.documents.text import DocumentText, Outline, decode_text
 
 _CHARSET = re.compile(rb"""<(?:meta\b[^>]*\bcharset|\?xml\b[^>]*\bencoding)\s*=\s*["']?([\w.:-]+)""", re.IGNORECASE)
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}

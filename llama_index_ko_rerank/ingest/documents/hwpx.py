@@ -8,9 +8,8 @@ from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser
 from zipfile import ZipFile
 
 from llama_index_ko_rerank.errors import UnreadableDocument
-from llama_index_ko_rerank.ingest.documents.document import DocumentText
-from llama_index_ko_rerank.ingest.documents.outline import Outline
-from llama_index_ko_rerank.ingest.documents.packages import open_package
+from llama_index_ko_rerank.ingest.documents.text import DocumentText, Outline
+from llama_index_ko_rerank.ingest.documents.zip_limits import open_package
 
 _SECTION = re.compile(r"Contents/section(\d+)\.xml")
 _PACKAGE = "Contents/content.hpf"

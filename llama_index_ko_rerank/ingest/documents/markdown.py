@@ -6,9 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from llama_index_ko_rerank.ingest.documents.decoding import decode_text
-from llama_index_ko_rerank.ingest.documents.document import DocumentText
-from llama_index_ko_rerank.ingest.documents.outline import Outline
+from llama_index_ko_rerank.ingest.documents.text import DocumentText, Outline, decode_text
 
 if TYPE_CHECKING:
     from markdown_it.token import Token

@@ -7,8 +7,7 @@ from typing import Any
 
 from llama_index_ko_rerank.errors import UnreadableDocument
 from llama_index_ko_rerank.extras import require
-from llama_index_ko_rerank.ingest.documents.document import DocumentText, Section
-from llama_index_ko_rerank.ingest.documents.outline import clean, one_line
+from llama_index_ko_rerank.ingest.documents.text import DocumentText, Section, clean, one_line
 
 
 def read_pdf(payload: bytes) -> DocumentText:

@@ -13,14 +13,12 @@ from zipfile import BadZipFile
 from llama_index_ko_rerank.data.records import in_one_line
 from llama_index_ko_rerank.errors import UnreadableDocument
 from llama_index_ko_rerank.extras import require
-from llama_index_ko_rerank.ingest.documents.decoding import decode_text
-from llama_index_ko_rerank.ingest.documents.document import DocumentText
 from llama_index_ko_rerank.ingest.documents.docx import read_docx
 from llama_index_ko_rerank.ingest.documents.html import read_html
 from llama_index_ko_rerank.ingest.documents.hwpx import read_hwpx
 from llama_index_ko_rerank.ingest.documents.markdown import read_markdown
-from llama_index_ko_rerank.ingest.documents.outline import Outline
 from llama_index_ko_rerank.ingest.documents.pdf import read_pdf
+from llama_index_ko_rerank.ingest.documents.text import DocumentText, Outline, decode_text
 
 
 def read_plain(payload: bytes) -> DocumentText:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import unicodedata
@@ -19,17 +18,13 @@ from numpy.typing import NDArray
 
 from llama_index_ko_rerank.data import dataset_nodes
 from llama_index_ko_rerank.data.dataset import Passage, RetrievalDataset
-from llama_index_ko_rerank.errors import InvalidNode, InvalidText, InvalidVector, UnreadableDocument, UnsuitableModel
-from llama_index_ko_rerank.ingest.chunking import Chunker
-from llama_index_ko_rerank.ingest.documents import FoundFile, kind_of, read_document, read_payload
-from llama_index_ko_rerank.ingest.plan import FileToIngest
-from llama_index_ko_rerank.ingest.records import SourceRecord
+from llama_index_ko_rerank.ingest.chunking import Chunker, SourceRecord
+from llama_index_ko_rerank.ingest.documents import FoundFile
+from llama_index_ko_rerank.ingest.sync import FileToIngest
 from llama_index_ko_rerank.scale.ray.rows import Batch, Encoded, Outcome, columns, rows_as_json
 from llama_index_ko_rerank.store.faiss.normalize import normalize_embeddings
 from llama_index_ko_rerank.store.sharded import shard_of
 from llama_index_ko_rerank.store.sqlite.rows import NodeRow, to_rows
-
-_OF_ONE_DOCUMENT = (UnreadableDocument, InvalidNode, InvalidText, InvalidVector, UnsuitableModel)
 
 
 def file_item(planned: FileToIngest, shard: int) -> dict[str, Any]:
@@ -60,7 +55,7 @@ class FileEncoder:
         together = [node for nodes in read if isinstance(nodes, list) for node in nodes]
         try:
             vectors = dict(zip((node.node_id for node in together), _vectors(together, self._model), strict=True))
-        except _OF_ONE_DOCUMENT:
+        except DOCUMENT_ERRORS:
             vectors = {}  # then one by one
         return columns([self._encoded(item, nodes, vectors) for item, nodes in zip(items, read, strict=True)])
 
@@ -69,8 +64,11 @@ class FileEncoder:
         known = SourceRecord(**json.loads(item["record"])) if item["record"] else None
         file = FoundFile(Path(str(item["path"])), str(item["name"]), int(item["size"]))
         try:
-            return self._read(file, str(item["document_id"]), known)
-        except _OF_ONE_DOCUMENT as problem:
+            chunked = self._chunker.chunk_file(
+                file, document_id=str(item["document_id"]), record=known, max_bytes=self._max_bytes
+            )
+            return None if chunked is None else chunked.nodes
+        except DOCUMENT_ERRORS as problem:
             return str(problem)
 
     def _encoded(
@@ -90,22 +88,9 @@ class FileEncoder:
         try:
             rows = to_rows(nodes)
             own = np.array([vectors[node.node_id] for node in nodes]) if vectors else _vectors(nodes, self._model)
-        except _OF_ONE_DOCUMENT as problem:
+        except DOCUMENT_ERRORS as problem:
             return replace(document, outcome="failed", reason=str(problem))
         return replace(document, chunks=len(rows), rows=rows_as_json(rows), vectors=own.astype(np.float32).tobytes())
-
-    def _read(self, file: FoundFile, document_id: str, known: SourceRecord | None) -> list[TextNode] | None:
-        """Read and split a file; None where its text is what was indexed before."""
-        kind = kind_of(file.path)
-        assert kind is not None  # the plan holds no others
-        payload = read_payload(file.path, max_bytes=self._max_bytes)
-        text = read_document(kind, payload)
-        recipe = self._chunker.recipe(kind, file)
-        content = self._chunker.content_sha256(recipe, text)
-        if known is not None and known.content_sha256 == content:
-            return None
-        record = SourceRecord(document_id, hashlib.sha256(payload).hexdigest(), recipe, content, chunks=0)
-        return self._chunker.chunked(file, text, record).nodes
 
 
 class PassageEncoder:

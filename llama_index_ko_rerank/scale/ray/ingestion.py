@@ -133,10 +133,10 @@ def _writers(shards: Shards, embed_model: BaseEmbedding) -> AbstractContextManag
 def _delete(plan: ShardedPlan, writers: list[Any]) -> int:
     """Take out what is gone from the files, all shards at once."""
     gone: list[list[str]] = [[] for _ in writers]
-    for document_id in plan.whole.gone:
+    for document_id in plan.whole.deleted:
         gone[plan.shards.of(document_id)].append(document_id)
     require_ray().get([writer.delete.remote(ids) for writer, ids in zip(writers, gone, strict=True) if ids])
-    return len(plan.whole.gone)
+    return len(plan.whole.deleted)
 
 
 def _finish(writers: list[Any]) -> int:

@@ -11,7 +11,7 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 
 from llama_index_ko_rerank.errors import KoRerankError
 from llama_index_ko_rerank.extras import require_ray
-from llama_index_ko_rerank.ingest.documents import Refusal
+from llama_index_ko_rerank.ingest.documents import SkippedFile
 from llama_index_ko_rerank.ingest.sync import SyncReport
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def run(
 
 def _count(line: Mapping[str, Any], report: SyncReport) -> None:
     if line["outcome"] == "failed":
-        report.failed.append(Refusal(Path(line["name"]), line["reason"]))
+        report.failed.append(SkippedFile(Path(line["name"]), line["reason"]))
     else:
         setattr(report, line["outcome"], getattr(report, line["outcome"]) + 1)
     report.chunks += line["chunks"]

@@ -11,8 +11,7 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index_ko_rerank.collection import index_folder
 from llama_index_ko_rerank.errors import EmptyCorpus, IndexExists, IndexNotFound, InvalidSetting
 from llama_index_ko_rerank.files import write_json_file
-from llama_index_ko_rerank.ingest.plan import DEFAULT_MAX_MB, SyncPlan, plan_sync
-from llama_index_ko_rerank.ingest.sync import create_empty_index
+from llama_index_ko_rerank.ingest.sync import DEFAULT_MAX_MB, SyncPlan, create_empty_index, plan_sync
 from llama_index_ko_rerank.store.index_folder import IndexFolder
 from llama_index_ko_rerank.store.sharded import SHARDS_FILE, SHARDS_FORMAT, Shards, find_shards, is_sharded
 
@@ -152,5 +151,5 @@ def _together(parts: Sequence[SyncPlan], shards: Shards) -> SyncPlan:
         exists=any(part.exists for part in parts),
         to_read=[planned for part in parts for planned in part.to_read],
         unchanged=sum(part.unchanged for part in parts),
-        gone=[document_id for part in parts for document_id in part.gone],
+        deleted=[document_id for part in parts for document_id in part.deleted],
     )

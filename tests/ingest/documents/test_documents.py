@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llama_index_ko_rerank.errors import MissingExtra, UnreadableDocument
-from llama_index_ko_rerank.ingest.documents import Section, kind_of, packages, read_document, read_payload
+from llama_index_ko_rerank.ingest.documents import Section, kind_of, read_document, read_payload, zip_limits
 from llama_index_ko_rerank.ingest.documents.read import KINDS
 from tests.ingest.documents.document_files import docx, hwpx, hwpx_paragraph, hwpx_table, packed, pdf
 
@@ -288,14 +288,14 @@ class TestHangul:
 @pytest.mark.parametrize("name", ["a.docx", "a.hwpx"])
 class TestPackages:
     def test_a_zip_bomb_is_refused_before_it_is_unpacked(self, name):
-        bomb = packed({"Contents/section0.xml": b" " * (packages.MOST_XML + 1)})
+        bomb = packed({"Contents/section0.xml": b" " * (zip_limits.MOST_XML + 1)})
         assert len(bomb) < 200_000
         with pytest.raises(UnreadableDocument, match="would unpack to 50 MB"):
             read(name, bomb)
 
     def test_too_many_parts_are_refused(self, name):
         with pytest.raises(UnreadableDocument, match="10,001 parts"):
-            read(name, packed({str(number): b"" for number in range(packages.MOST_PARTS + 1)}))
+            read(name, packed({str(number): b"" for number in range(zip_limits.MOST_PARTS + 1)}))
 
     def test_a_part_that_lies_about_its_size_is_not_read_further(self, name):
         honest = packed(
