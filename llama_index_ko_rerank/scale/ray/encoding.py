@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from llama_index_ko_rerank.data import dataset_nodes
 from llama_index_ko_rerank.data.dataset import Passage, RetrievalDataset
-from llama_index_ko_rerank.ingest.chunking import Chunker, SourceRecord
+from llama_index_ko_rerank.ingest.chunking import DOCUMENT_ERRORS, Chunker, SourceRecord
 from llama_index_ko_rerank.ingest.documents import FoundFile
 from llama_index_ko_rerank.ingest.sync import FileToIngest
 from llama_index_ko_rerank.scale.ray.rows import Batch, Encoded, Outcome, columns, rows_as_json
