@@ -4,16 +4,27 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTHON ?= python3
 
-.PHONY: demo test test-slow check bench bench-chat bench-models bench-rerank bench-serve bench-store bench-train
+.PHONY: demo test test-slow test-oldest test-newest lock check bench bench-chat bench-models bench-rerank bench-serve bench-store bench-train
 
 demo: $(READY)
 	$(BIN)/ko-rerank demo
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
+
+# The versions that are tested: constraints.txt, constraints-lowest.txt and requirements.lock.
+lock:
+	$(PYTHON) tools/lock.py
+
+# The fast tests on the floors of pyproject.toml, and on the newest versions that it allows, in throw-away environments.
+test-oldest:
+	$(PYTHON) tools/try_versions.py constraints-lowest.txt
+
+test-newest:
+	$(PYTHON) tools/try_versions.py
 
 check: $(READY)
 	$(BIN)/ruff check .

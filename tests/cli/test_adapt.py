@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 from typer.testing import CliRunner
@@ -37,12 +36,10 @@ def test_adapt_names_what_is_missing(invoke, tmp_path):
 
 
 @pytest.mark.slow
-def test_fifty_markdown_files_become_a_measured_search_in_ten_minutes(invoke, tmp_path):
+def test_fifty_markdown_files_become_a_measured_search(invoke, tmp_path):
     documents, out = _write(tmp_path / "문서", 50), tmp_path / "모음"
-    started = time.monotonic()
     done = invoke("adapt", documents, "--out", out)
     assert done.exit_code == 0, done.output
-    assert time.monotonic() - started < 600
     assert "Made questions are not users' questions" in done.output
     report = json.loads((out / "report.json").read_text(encoding="utf-8"))
     assert report["documents"] == 50
