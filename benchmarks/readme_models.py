@@ -19,8 +19,16 @@ NAMES = (
     (r"adapted, then trained on tune", "that, trained on `tune`", "그것을 `tune`으로 학습"),
     (r"ko-mini-rerank", "ko-mini-rerank", "ko-mini-rerank"),
     (r"reranker-tuned", "ko-mini-rerank, trained on `tune`", "ko-mini-rerank, `tune`으로 학습"),
-    (r"ko-mini-rerank, blend (.*)", r"ko-mini-rerank, blend \1", r"ko-mini-rerank, blend \1"),
-    (r"reranker-tuned, blend (.*)", r"trained on `tune`, blend \1", r"`tune`으로 학습, blend \1"),
+    (
+        r"ko-mini-rerank, retrieval_weight (.*)",
+        r"ko-mini-rerank, retrieval_weight \1",
+        r"ko-mini-rerank, retrieval_weight \1",
+    ),
+    (
+        r"reranker-tuned, retrieval_weight (.*)",
+        r"trained on `tune`, retrieval_weight \1",
+        r"`tune`으로 학습, retrieval_weight \1",
+    ),
     (r"lexical \+ ranker that ships", "both views + ranker", "두 관점 + 랭커"),
     (r"lexical \+ ranker refitted", "both views + ranker refitted", "두 관점 + 다시 맞춘 랭커"),
     (r"lexical .* ko-mini-rerank's logit", "ranker with ko-mini-rerank's logit", "ko-mini-rerank의 로짓을 넣은 랭커"),

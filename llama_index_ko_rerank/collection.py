@@ -82,14 +82,14 @@ class CollectionSettings:
         weights: Fusion weights of the retrievers ``lexical`` and ``dense``. Defaults to `DEFAULT_WEIGHTS`.
         ranker: The learning-to-rank model: ``default``, the name of a file of fitted weights in the collection, or
             None. A cross-encoder takes its place.
-        blend: The share of the first stage in the cross-encoder's scores, 0-1.
+        retrieval_weight: The share of the first stage in the cross-encoder's scores, 0-1.
     """
 
     embed_model: str | None
     rerank_model: str | None = None
     weights: dict[str, float] | None = None
     ranker: str | None = DEFAULT
-    blend: float = 0.0
+    retrieval_weight: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +204,7 @@ class Collection:
         """Open a collection for indexing, or describe one that the first change writes.
 
         Until that change nothing is written, and with ``overwrite`` the old index is searched. What was fitted to a
-        collection stays, except the cross-encoder's blend where ``rerank_model`` names another.
+        collection stays, except the cross-encoder's retrieval weight where ``rerank_model`` names another.
 
         Args:
             path: The folder.
@@ -231,7 +231,9 @@ class Collection:
                 settings,
                 embed_model=embedding,
                 rerank_model=reranker or settings.rerank_model,
-                blend=0.0 if is_other else settings.blend,  # it was fitted for the other cross-encoder
+                retrieval_weight=0.0
+                if is_other
+                else settings.retrieval_weight,  # it was fitted for the other cross-encoder
             )
         return cls(folder, settings, embed_model=None, overwrite=overwrite)
 
@@ -437,7 +439,7 @@ class Collection:
         return CrossEncoderNodePostprocessor(
             self.settings.rerank_model or DEFAULT_RERANKER,
             top_n=top_n,
-            blend=self.settings.blend if self.settings.rerank_model else 0.0,
+            retrieval_weight=self.settings.retrieval_weight if self.settings.rerank_model else 0.0,
         )
 
     def ranker(self, *, top_n: int = 5, candidates: int = CANDIDATES) -> LearningToRankPostprocessor:
@@ -644,7 +646,7 @@ def read_settings(folder: str | Path) -> CollectionSettings:
             rerank_model=content["rerank_model"] and _found(content["rerank_model"], folder),
             weights=content["weights"],
             ranker=content["ranker"],
-            blend=float(content["blend"]),
+            retrieval_weight=float(content["retrieval_weight"]),
         )
     except FileNotFoundError as error:
         raise IndexNotFound(
@@ -665,7 +667,7 @@ def fitted_settings(
         weights=fitted.fusion.weights if fitted.fusion else None,
         ranker=rankers[fitted.ranker],
         rerank_model=rerank_model if keeps_model else None,
-        blend=(fitted.blend or 0.0) if keeps_model else 0.0,
+        retrieval_weight=(fitted.retrieval_weight or 0.0) if keeps_model else 0.0,
     )
 
 

@@ -80,7 +80,7 @@ figures, no question of KorQuAD's `test` half among them. *Blend* is that of `Cr
 
 ## Bad at
 Meaning beyond words: paraphrase, synonyms, inference, negation. It judges how well and how closely the words of a
-question stand in a passage. Alone it is worse than the two lexical views, and blended with them or as a feature of the
+question stand in a passage. Alone it is worse than the two lexical views, and weighed with them or as a feature of the
 ranker it gains nothing that KorQuAD's `test` half can show (the README has the figures): after those, leave the ranker
 as the default. A passage that never names its topic loses to others that do.
 """

@@ -12,7 +12,7 @@ from llama_index.core.schema import TextNode
 from llama_index_ko_rerank.data import RetrievalDataset, load_dataset
 from llama_index_ko_rerank.embed import KoreanEmbedding
 from llama_index_ko_rerank.rerank.cross_encoder.scorer import ScorerSettings, load_scorer
-from llama_index_ko_rerank.rerank.nodes import blended, sigmoid
+from llama_index_ko_rerank.rerank.nodes import interpolate_scores, sigmoid
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
 
 CANDIDATES, QUESTIONS = 30, 400
@@ -42,7 +42,7 @@ def measure_static(folder: Path, dataset: RetrievalDataset) -> Figures:
 
 
 def measure_reranker(folder: Path, dataset: RetrievalDataset, *, questions: int = QUESTIONS) -> dict[str, Figures]:
-    """Rerank the first thirty of the two lexical views, for questions drawn by chance: alone, and blended.
+    """Rerank the first thirty of the two lexical views, for questions drawn by chance: alone, and interpolated.
 
     A question whose passage is not among them counts as lost.
     """
@@ -57,7 +57,10 @@ def measure_reranker(folder: Path, dataset: RetrievalDataset, *, questions: int 
         first = np.array([hit.score or 0.0 for hit in found])
         logits = scorer.logits(question.text, [hit.node.get_content() for hit in found]) if found else first
         ways = {"first stage": first, "alone": logits}
-        ways |= {f"blend={share}": blended(first, sigmoid(logits), blend=share) for share in BLENDS}
+        ways |= {
+            f"retrieval_weight={share}": interpolate_scores(first, sigmoid(logits), retrieval_weight=share)
+            for share in BLENDS
+        }
         for way, scores in ways.items():
             ranks.setdefault(way, []).append(_rank(scores, relevant))
     return {way: _figures(np.array(values)) for way, values in ranks.items()}

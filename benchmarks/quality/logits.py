@@ -20,7 +20,7 @@ from rich.progress import track
 from llama_index_ko_rerank.catalog import find_model
 from llama_index_ko_rerank.data import RetrievalDataset
 from llama_index_ko_rerank.rerank.cross_encoder.scorer import ScorerSettings, load_scorer
-from llama_index_ko_rerank.rerank.nodes import blended, reordered, sigmoid
+from llama_index_ko_rerank.rerank.nodes import interpolate_scores, reordered, sigmoid
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
 from llama_index_ko_rerank.text.normalize import check_query, normalize
 
@@ -103,10 +103,10 @@ def _read(file: Path, texts_by_id: Mapping[str, str]) -> StoredLogits:
 
 
 class StoredReranker(BaseNodePostprocessor):
-    """What `CrossEncoderNodePostprocessor` does with a blend, from logits that were taken before."""
+    """What `CrossEncoderNodePostprocessor` does, from logits that were taken before."""
 
     top_n: int = Field(description="How many nodes to return at most.")
-    blend: float = Field(default=0.0, description="The share of the retrieval score, 0-1.")
+    retrieval_weight: float = Field(default=0.0, description="The share of the retrieval score, 0-1.")
     _stored: StoredLogits = PrivateAttr()
 
     def __init__(self, stored: StoredLogits, **settings: Any) -> None:
@@ -125,5 +125,9 @@ class StoredReranker(BaseNodePostprocessor):
         texts = [node.node.get_content(metadata_mode=MetadataMode.EMBED) for node in nodes]
         probabilities = sigmoid(self._stored.logits(query_bundle.query_str, texts))
         first = np.array([float(node.score or 0.0) for node in nodes])
-        scores = blended(first, probabilities, blend=self.blend) if self.blend else probabilities
+        scores = (
+            interpolate_scores(first, probabilities, retrieval_weight=self.retrieval_weight)
+            if self.retrieval_weight
+            else probabilities
+        )
         return reordered(nodes, scores, top_n=self.top_n)

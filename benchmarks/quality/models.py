@@ -7,7 +7,7 @@ Parts, each a file of `benchmarks/quality/`:
 a  ko-static, never shown KorQuAD
 b  the embedding of `--adapted FOLDER`, fitted to the paragraphs without questions
 c  that embedding trained on the `tune` questions
-d  ko-mini-rerank over the first 30 of the two lexical views: alone, blended, and as a feature of the ranker
+d  ko-mini-rerank over the first 30 of the two lexical views: alone, weighed with them, as a feature of the ranker
 e  the same after training on the `tune` questions
 f  Spearman on KLUE STS dev and KorSTS test, before and after the recipe `sts` on KorSTS train
 
@@ -80,7 +80,7 @@ def _reranked(
     model, fitting = arguments.reranker, measurement.learning
     if part == "e":
         model, fitting = measurement.tuned_reranker(model)
-    return measurement.reranked(model, fitting, blend=arguments.blend, dtype=arguments.dtype)
+    return measurement.reranked(model, fitting, retrieval_weight=arguments.retrieval_weight, dtype=arguments.dtype)
 
 
 def _write(target: Path, report: EvaluationReport, compared: Differences, fitted: dict[str, Any]) -> None:
@@ -121,7 +121,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--learning-questions", type=int, default=None, help="the most to learn from; for development")
     parser.add_argument("--adapted", default=None, help="the folder of an adapted embedding; parts b and c")
     parser.add_argument("--reranker", default="ko-mini-rerank", help="a cross-encoder's name or folder; parts d and e")
-    parser.add_argument("--blend", type=float, default=None, help="the first stage's share; fitted where not given")
+    parser.add_argument(
+        "--retrieval-weight", type=float, default=None, help="the first stage's weight; fitted where not given"
+    )
     parser.add_argument("--dtype", default="float32", choices=["auto", "float32", "bfloat16"])
     parser.add_argument("--work", type=Path, default=Path("build/quality"), help="where models and logits are kept")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/quality"))

@@ -95,14 +95,14 @@ class Measurement:
         return str(folder), kept
 
     def reranked(
-        self, model: str, fitting: RetrievalDataset, *, blend: float | None, dtype: str
+        self, model: str, fitting: RetrievalDataset, *, retrieval_weight: float | None, dtype: str
     ) -> tuple[EvaluationReport, Differences, dict[str, Any]]:
-        """Measure a cross-encoder alone, blended, and as a feature of the ranker.
+        """Measure a cross-encoder alone, interpolated with the first stage, and as a feature of the ranker.
 
         Args:
             model: The cross-encoder.
-            fitting: Questions that it never saw; the share of the blend and both rankers are fitted on them.
-            blend: A share of the first stage that was chosen before; chosen here where None.
+            fitting: Questions that it never saw; the weight of the first stage and both rankers are fitted on them.
+            retrieval_weight: A weight of the first stage that was chosen before. Defaults to the one that fits best.
             dtype: What it computes in.
 
         Returns:
@@ -110,15 +110,15 @@ class Measurement:
         """
         asked = self.measured.with_questions((*fitting.questions, *self.measured.questions))
         stored = take_logits(model, self.lexical, asked, self.work, dtype=dtype)
-        share, rankers = self._fitted(stored, fitting, blend)
+        share, rankers = self._fitted(stored, fitting, retrieval_weight)
         name = Path(model).name
-        alone, mixed, feature = name, f"{name}, blend {share:.2f}", f"lexical + ranker with {name}'s logit"
+        alone, mixed, feature = name, f"{name}, retrieval_weight {share:.2f}", f"lexical + ranker with {name}'s logit"
         index, top = self.lexical.lexical_index, TOP_N
         ranker = LearningToRankPostprocessor.from_index
         systems = {
             LEXICAL_ROW: [],
             alone: [StoredReranker(stored, top_n=top)],
-            mixed: [StoredReranker(stored, top_n=top, blend=share)],
+            mixed: [StoredReranker(stored, top_n=top, retrieval_weight=share)],
             DEFAULT: [ranker(index, top_n=top)],
             REFITTED: [ranker(index, top_n=top, weights=rankers[LEXICAL])],
             feature: [ranker(index, top_n=top, weights=rankers[CROSS_ENCODER], scorer=stored)],
@@ -128,10 +128,10 @@ class Measurement:
         timed = {row: _with_model_time(report, row, spent) for row in (alone, mixed, feature)}
         report = replace(report, systems={**report.systems, **timed})
         differences = [(alone, LEXICAL_ROW), (mixed, LEXICAL_ROW), (feature, REFITTED), (feature, DEFAULT)]
-        return report, differences, {"questions": len(fitting.questions), "blend": share}
+        return report, differences, {"questions": len(fitting.questions), "retrieval_weight": share}
 
     def _fitted(
-        self, stored: StoredLogits, fitting: RetrievalDataset, blend: float | None
+        self, stored: StoredLogits, fitting: RetrievalDataset, retrieval_weight: float | None
     ) -> tuple[float, dict[str, str]]:
         """Choose the share of the first stage, and write the rankers fitted without the logit and with it."""
         extractor = FeatureExtractor(self.lexical.lexical_index, feature_sets=(LEXICAL, CROSS_ENCODER), scorer=stored)
@@ -153,7 +153,7 @@ class Measurement:
             file = self.work / f"ranker-{name}.json"
             write_text_file(file, ranker.to_json())
             files[name] = str(file)
-        return best_share(blends) if blend is None else blend, files
+        return best_share(blends) if retrieval_weight is None else retrieval_weight, files
 
     def _asked(self, systems: Mapping[str, SearchSystem]) -> EvaluationReport:
         with Progress(transient=True) as bar:

@@ -59,7 +59,7 @@ def race(systems: Mapping[str, System], asks: Sequence[Ask], *, again: str | Non
     for number, ask in enumerate(asks):
         turn = number % len(names)
         for name in names[turn:] + names[:turn]:
-            systems[name].forget()
+            systems[name].clear_cache()
             _time(systems[name], ask, laps[name])
             if name == again:
                 _time(systems[name], ask, laps[AGAIN])
@@ -115,7 +115,7 @@ def concurrent(
     for number in range(rounds):
         part = [asks[(number * at_once + place) % len(asks)] for place in range(at_once)]
         for side in (together, in_turn) if number % 2 else (in_turn, together):
-            reranker.forget()
+            reranker.clear_cache()
             start = time.perf_counter()
             taken = asyncio.run(_ask(reranker, part, at_once=side is together))
             side.append(time.perf_counter() - start)

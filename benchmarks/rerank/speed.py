@@ -4,7 +4,7 @@
 
 Needs the data folder (`KO_RERANK_DATA`, or `../shared/data` beside the repository) for KorQuAD's paragraphs. The
 models have random weights, since speed does not depend on them. What does is measured on trained ones (those in the
-wheel): whether the orders agree, and what ``screen`` saves, which depends on how far apart logits lie; those of random
+wheel): whether the orders agree, and what ``cascade`` saves, which depends on how far apart logits lie; those of random
 weights lie together. For the latter the trained BERT of 3 x 256 is put in the shape 6 x 768 (`rerank_widened.py`).
 """
 
@@ -30,10 +30,10 @@ from benchmarks.paths import DATA, ROOT
 from benchmarks.rerank.measures import agreement, concurrent, matrix_product_rates, race, ratio
 from benchmarks.rerank.systems import (
     BFLOAT16,
+    CASCADE,
     FLOAT32,
     OURS,
     RERANKERS,
-    SCREEN,
     STOCK,
     Ours,
     footprint,
@@ -60,7 +60,7 @@ from llama_index_ko_rerank.text.normalize import normalize
 
 SHIPPED = ROOT / "llama_index_ko_rerank" / "models" / "ko-mini-rerank"
 WARM_UPS = 6
-"""Questions before the clock: the screen learns its margin from the first 120 pairs."""
+"""Questions before the clock: the cascade learns its error bound from the first 120 pairs."""
 CONCURRENT = 8
 TRAINED_QUESTIONS = 200
 Figures = dict[str, Any]
@@ -108,7 +108,7 @@ def measure_shape(name: str, folder: str, dataset: RetrievalDataset, questions: 
     for workload, asks in workloads.items():
         taking_part = systems if workload == "mixed" else {one: systems[one] for one in (STOCK, FLOAT32, BFLOAT16)}
         for ask in asks[:WARM_UPS]:
-            for system in [one for one in taking_part if one == SCREEN or ask is asks[0]]:
+            for system in [one for one in taking_part if one == CASCADE or ask is asks[0]]:
                 taking_part[system].rank(ask)
         rates = [matrix_product_rates()]
         laps = race(taking_part, asks[WARM_UPS:], again=FLOAT32 if workload == "mixed" else None)

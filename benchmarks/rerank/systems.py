@@ -15,9 +15,9 @@ from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 from benchmarks.rerank.workloads import CANDIDATES, MAX_LENGTH, Ask
 from llama_index_ko_rerank.rerank.cross_encoder.postprocessor import CrossEncoderNodePostprocessor
 
-STOCK, FLOAT32, BFLOAT16, SCREEN, RERANKERS = "stock", "float32", "bfloat16", "screen", "rerankers"
-OURS = (FLOAT32, BFLOAT16, SCREEN)
-SCREEN_TOP_N = 5
+STOCK, FLOAT32, BFLOAT16, CASCADE, RERANKERS = "stock", "float32", "bfloat16", "cascade", "rerankers"
+OURS = (FLOAT32, BFLOAT16, CASCADE)
+CASCADE_TOP_N = 5
 FLASHRANK_REASON = (
     "FlashRank 0.2.10 runs ONNX files of the models in its own list, which it downloads; it cannot be given a folder "
     "with a transformers model"
@@ -34,7 +34,7 @@ class System(Protocol):
         """Order a question's candidates."""
         ...
 
-    def forget(self) -> None:
+    def clear_cache(self) -> None:
         """Empty what it remembers of earlier questions."""
         ...
 
@@ -60,7 +60,7 @@ class Stock:
         """Order a question's candidates."""
         return _ranking(self._reranker.postprocess_nodes(nodes_of(ask), QueryBundle(ask.question)))
 
-    def forget(self) -> None:
+    def clear_cache(self) -> None:
         """Do nothing: it has no memory."""
 
 
@@ -70,9 +70,10 @@ class Ours:
     def __init__(self, folder: str, dtype: Any) -> None:
         self.reranker = CrossEncoderNodePostprocessor(
             folder,
-            top_n=SCREEN_TOP_N if dtype == SCREEN else CANDIDATES,
+            top_n=CASCADE_TOP_N if dtype == CASCADE else CANDIDATES,
             device="cpu",
-            dtype=dtype,
+            dtype=FLOAT32 if dtype == CASCADE else dtype,
+            cascade=dtype == CASCADE,
             activation="identity",
             max_length=MAX_LENGTH,
             overflow="truncate",
@@ -82,9 +83,9 @@ class Ours:
         """Order a question's candidates."""
         return _ranking(self.reranker.postprocess_nodes(nodes_of(ask), QueryBundle(ask.question)))
 
-    def forget(self) -> None:
+    def clear_cache(self) -> None:
         """Empty the caches."""
-        self.reranker.forget()
+        self.reranker.clear_cache()
 
 
 class Rerankers:
@@ -100,7 +101,7 @@ class Rerankers:
         found = self._reranker.rank(ask.question, list(ask.texts), doc_ids=list(range(len(ask.texts))))
         return [(str(result.document.doc_id), result.score) for result in found.results]
 
-    def forget(self) -> None:
+    def clear_cache(self) -> None:
         """Do nothing: it has no memory."""
 
 

@@ -56,8 +56,8 @@ def adapt_to_documents(
     """Fit a whole search to documents that nobody has asked about, and measure what each step gains.
 
     Questions are made of the passages, by rules or by an LLM. The embedding is trained on those of most documents;
-    weights and ranker, and the blend with a cross-encoder, are fitted on those of others; everything is measured on
-    those of the rest. What does not help is not kept. All documents are in the index. Made questions are not users'
+    weights and ranker, and the `retrieval_weight` of a cross-encoder, are fitted on those of others; all is measured
+    on those of the rest. What does not help is not kept. All documents are in the index. Made questions are not users'
     questions, and the report says so.
 
     Interrupted at any moment, the same call goes on where it was: what was finished and whose inputs have not changed
@@ -325,7 +325,7 @@ class _Run:
                 str(self.folder / CROSS_ENCODER) if CROSS_ENCODER in models else None,
                 fit["weights"],
                 fit["ranker"],
-                fit["blend"],
+                fit["retrieval_weight"],
             ),
             index=staged,
             lexical=self.state.folder / _LEXICAL,

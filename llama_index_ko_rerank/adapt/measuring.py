@@ -106,6 +106,6 @@ def _reordering(
     if reorders is not None:
         found.append(("both, reordered by the ranker", reorders))
     if cross_encoder is not None:
-        model = CrossEncoderNodePostprocessor(str(cross_encoder), top_n=10, blend=fit["blend"])
+        model = CrossEncoderNodePostprocessor(str(cross_encoder), top_n=10, retrieval_weight=fit["retrieval_weight"])
         found.append(("both, reordered by the cross-encoder", model))
     return found

@@ -108,8 +108,8 @@ def write_fit(
     """Fit weights and ranker, or leave them as they ship where there are fewer than a hundred questions.
 
     Returns:
-        ``questions``, ``weights``, ``ranker`` (as `CollectionSettings` takes it), ``uses_cross_encoder``, ``blend``,
-        and ``gains`` with intervals; all but the first None or empty where nothing was fitted.
+        ``questions``, ``weights``, ``ranker`` (as `CollectionSettings` takes it), ``uses_cross_encoder``,
+        ``retrieval_weight``, and ``gains`` with intervals; all but the first None or empty where nothing was fitted.
     """
     if len(questions) < FEWEST_QUESTIONS:
         on_step(f"fusion and ranker stay as they ship: {len(questions)} questions, {FEWEST_QUESTIONS} are needed")
@@ -117,7 +117,7 @@ def write_fit(
             "weights": None,
             "ranker": DEFAULT,
             "uses_cross_encoder": False,
-            "blend": 0.0,
+            "retrieval_weight": 0.0,
             "gains": {},
         }
         return {"questions": len(questions), **nothing}
@@ -132,7 +132,7 @@ def write_fit(
         "weights": kept.weights,
         "ranker": kept.ranker,
         "uses_cross_encoder": kept.rerank_model is not None,
-        "blend": kept.blend,
+        "retrieval_weight": kept.retrieval_weight,
         "gains": {part: tuple(gain) for part, gain in fitted.gains.items()},
     }
 

@@ -62,7 +62,7 @@ def fit(
         shares = ", ".join(f"{leg} {share:.2f}" for leg, share in fitted.fusion.weights.items())
         dropped = f"; dropped: {', '.join(fitted.fusion.dropped)}" if fitted.fusion.dropped else ""
         output.print(f"legs: {shares}{dropped}", highlight=False)
-    share = f", the first stage having {fitted.blend:.2f} of the score" if is_kept else ""
+    share = f", the first stage having {fitted.retrieval_weight:.2f} of the score" if is_kept else ""
     output.print(f"kept: {_KEPT[fitted.ranker]}{share}", highlight=False)
     if model and not is_kept:
         output.print(f"left out: the cross-encoder {model}, whose gain is not certain", highlight=False)

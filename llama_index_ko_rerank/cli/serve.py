@@ -30,6 +30,9 @@ def serve(
         str | None, typer.Option(help=f"An embedding; by default the collection's, or {DEFAULT_EMBEDDING}.")
     ] = None,
     dtype: Annotated[RerankDtype, typer.Option(help="What the reranker computes in.")] = _LIMITS.dtype,
+    cascade: Annotated[
+        bool, typer.Option(help="Read all candidates in bfloat16, and in float32 those that may be among the first.")
+    ] = False,
     max_payload_bytes: Annotated[int, typer.Option(help="Most bytes of a body.")] = _LIMITS.max_payload_bytes,
     max_texts: Annotated[int, typer.Option(help="Most candidates or inputs of a request.")] = _LIMITS.max_texts,
     max_text_characters: Annotated[int, typer.Option(help="Most characters of a text.")] = _LIMITS.max_text_characters,
@@ -52,6 +55,7 @@ def serve(
         rerank_model=rerank_model,
         embed_model=embed_model,
         dtype=dtype,
+        cascade=cascade,
         max_payload_bytes=max_payload_bytes,
         max_texts=max_texts,
         max_text_characters=max_text_characters,

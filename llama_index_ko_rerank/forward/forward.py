@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from llama_index_ko_rerank.forward.batches import TokenPair, chunks
-from llama_index_ko_rerank.forward.unpadded import PackedForward
+from llama_index_ko_rerank.forward.unpadded import UnpaddedForward
 from llama_index_ko_rerank.forward.weights import read_weights
 
 
@@ -27,11 +27,11 @@ class PaddedForward:
         pad_token_id: What is padded with.
 
     Attributes:
-        path: ``padded``.
+        backend: ``padded``.
         dtype: As given.
     """
 
-    path: Literal["packed", "padded"] = "padded"
+    backend: Literal["unpadded", "padded"] = "padded"
 
     def __init__(
         self,
@@ -72,9 +72,9 @@ class PaddedForward:
         return logits
 
 
-__all__ = ["DEFAULT_TOKEN_BUDGET", "Dtype", "Forward", "ForwardPath", "TokenPair", "has_fast_bfloat16", "make_backend"]
+__all__ = ["DEFAULT_TOKEN_BUDGET", "BackendName", "Dtype", "Forward", "TokenPair", "has_fast_bfloat16", "make_backend"]
 
-ForwardPath = Literal["packed", "padded"]
+BackendName = Literal["unpadded", "padded"]
 Dtype = Literal["float32", "bfloat16"]
 DEFAULT_TOKEN_BUDGET = 2048
 """Most tokens of one chunk on a processor: from 1,024 to 8,192 the time is the same to 4 %, the memory is not."""
@@ -86,11 +86,11 @@ class Forward(Protocol):
     """A loaded cross-encoder that turns token ids into logits; for one thread at a time.
 
     Attributes:
-        path: ``packed`` where nothing is padded, ``padded`` where the model itself is called on padded batches.
+        backend: ``unpadded`` where nothing is padded, ``padded`` where the model itself is called on padded batches.
         dtype: What the weights and the activations are stored in.
     """
 
-    path: ForwardPath
+    backend: BackendName
     dtype: Dtype
 
     def logits(self, pairs: Sequence[TokenPair]) -> NDArray[np.float32]:
@@ -124,7 +124,7 @@ def make_backend(
     weights = read_weights(model) if on_processor else None
     if weights is None:
         return PaddedForward(model, dtype=dtype, max_batch_tokens=max_batch_tokens, pad_token_id=pad_token_id)
-    return PackedForward(weights, dtype=dtype, max_batch_tokens=max_batch_tokens)
+    return UnpaddedForward(weights, dtype=dtype, max_batch_tokens=max_batch_tokens)
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:

@@ -16,7 +16,7 @@ from llama_index_ko_rerank.forward.layers import affine, cls_attention, embed, e
 from llama_index_ko_rerank.forward.weights import Layer, Weights
 
 
-class PackedForward:
+class UnpaddedForward:
     """Scores pairs without a padding token, on the processor; for one thread at a time.
 
     Linear layers run over all tokens of a chunk, attention over each passage, and the last layer for the classification
@@ -31,11 +31,11 @@ class PackedForward:
         max_batch_tokens: Most tokens of a chunk, 1 or more.
 
     Attributes:
-        path: ``packed``.
+        backend: ``unpadded``.
         dtype: As given.
     """
 
-    path: Literal["packed", "padded"] = "packed"
+    backend: Literal["unpadded", "padded"] = "unpadded"
 
     def __init__(self, weights: Weights, *, dtype: Literal["float32", "bfloat16"], max_batch_tokens: int) -> None:
         self.dtype = dtype

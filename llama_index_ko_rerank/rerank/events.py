@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from llama_index.core.bridge.pydantic import BaseModel, ValidationError
+from llama_index.core.bridge.pydantic import ValidationError
 from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayload
 from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.schema import NodeWithScore, QueryBundle
 from llama_index_instrumentation import get_dispatcher
 
-from llama_index_ko_rerank.errors import InvalidSetting, nearest
+from llama_index_ko_rerank.errors import InvalidSetting
 
 dispatcher = get_dispatcher(__name__)
 
@@ -55,29 +55,9 @@ def announced(
     dispatcher.event(ReRankEndEvent(nodes=found))
 
 
-def validate_field_names(
-    component: type[BaseModel], settings: Mapping[str, Any], *, at_least_one: tuple[str, ...] = ()
-) -> None:
-    """Refuse settings that a component has no field for, or that are below 1 where they must not be.
-
-    ``class_name`` passes: `to_dict` writes it and `from_dict` hands it back.
-
-    Raises:
-        InvalidSetting: The message names the nearest known field.
-    """
-    for name in settings:
-        if name not in component.model_fields and name != "class_name":
-            known = nearest(name, component.model_fields)
-            raise InvalidSetting(f"{component.__name__} has no setting {name!r}; {known}")
-    for name in at_least_one:
-        value = settings.get(name, 1)
-        if not isinstance(value, int) or value < 1:
-            raise InvalidSetting(f"{name} must be a whole number of 1 or more, not {value!r}")
-
-
-def to_invalid_setting(problem: ValidationError) -> InvalidSetting:
-    """Say a failed validation in one line."""
-    first = problem.errors()[0]
+def to_invalid_setting(error: ValidationError) -> InvalidSetting:
+    """Turn a failed validation into an error of one line."""
+    first = error.errors()[0]
     return InvalidSetting(f"{'.'.join(str(part) for part in first['loc'])}={first['input']!r}: {first['msg']}")
 
 

@@ -24,31 +24,31 @@ def sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(logits >= 0, 1.0, small) / (1.0 + small)
 
 
-def blended(
-    retrieval_scores: NDArray[np.float64], probabilities: NDArray[np.float64], *, blend: float
+def interpolate_scores(
+    retrieval_scores: NDArray[np.float64], probabilities: NDArray[np.float64], *, retrieval_weight: float
 ) -> NDArray[np.float64]:
     """Mix what the first stage said of a question's candidates with what the reranker says.
 
-    Each is ``blend * retrieval + (1 - blend) * probability``, where ``retrieval`` is the first stage's score brought to
+    Each is ``w * retrieval + (1 - w) * probability``, w being `retrieval_weight` and ``retrieval`` the score brought to
     0-1: from the lowest of the list at 0 to the largest at 1, or 1 throughout where they are all equal. The range and
     not the maximum is the scale, since cosines and fused ranks lie close together and far from 0.
 
     Args:
         retrieval_scores: One a candidate, on any scale, larger is better.
         probabilities: One a candidate, in 0-1.
-        blend: The share of the first stage, in 0-1.
+        retrieval_weight: The share of the first stage, in 0-1.
 
     Returns:
         One a candidate, in 0-1.
 
     Source: Bruch, Gai, Ingber, "An analysis of fusion functions for hybrid retrieval", TOIS 2023.
 
-    >>> blended(np.array([7.0, 5.0, 6.0]), np.array([0.2, 0.9, 0.4]), blend=0.5).round(3).tolist()
+    >>> interpolate_scores(np.array([7.0, 5.0, 6.0]), np.array([0.2, 0.9, 0.4]), retrieval_weight=0.5).round(3).tolist()
     [0.6, 0.45, 0.45]
     """
     low, high = retrieval_scores.min(initial=np.inf), retrieval_scores.max(initial=-np.inf)
     scaled = (retrieval_scores - low) / (high - low) if high > low else np.ones_like(retrieval_scores)
-    mixed: NDArray[np.float64] = blend * scaled + (1 - blend) * probabilities
+    mixed: NDArray[np.float64] = retrieval_weight * scaled + (1 - retrieval_weight) * probabilities
     return mixed
 
 

@@ -75,7 +75,7 @@ def load_models(settings: ServerSettings) -> Models:
             embedding = opened.embed_model
     rerank, embedding = rerank or DEFAULT_RERANKER, embedding or KoreanEmbedding(embed or DEFAULT_EMBEDDING)
     return Models(
-        scorer=load_scorer(ScorerSettings(rerank, dtype=settings.dtype)),
+        scorer=load_scorer(ScorerSettings(rerank, dtype=settings.dtype, cascade=settings.cascade)),
         rerank_name=public_name(rerank),
         embedding=embedding,
         embed_name=public_name(embedding.model_name),

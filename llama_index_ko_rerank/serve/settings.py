@@ -9,8 +9,8 @@ from typing import Literal, get_args
 
 from llama_index_ko_rerank.errors import InvalidSetting, nearest
 
-# The reranker's own `ScorerDtype`, said again: its module loads transformers, and `ko-rerank --help` must not.
-RerankDtype = Literal["float32", "bfloat16", "auto", "screen"]
+# The reranker's own `ScorerDtype` once more: its module loads transformers, and `ko-rerank --help` must not.
+RerankDtype = Literal["float32", "bfloat16", "auto"]
 SHORTEST_KEY = 16
 
 
@@ -23,6 +23,7 @@ class ServerSettings:
         rerank_model: A catalog or hub name, or a folder. Where None that of the collection, or the one in the wheel.
         embed_model: Likewise.
         dtype: What the reranker computes in, as in `CrossEncoderNodePostprocessor`.
+        cascade: Whether it reads all candidates in bfloat16 first, likewise.
         max_payload_bytes: Most bytes of a request's body.
         max_texts: Most candidates or inputs of a request.
         max_text_characters: Most characters of a question, a candidate or an input.
@@ -41,6 +42,7 @@ class ServerSettings:
     rerank_model: str | None = None
     embed_model: str | None = None
     dtype: RerankDtype = "float32"
+    cascade: bool = False
     max_payload_bytes: int = 1_048_576
     max_texts: int = 256
     max_text_characters: int = 20_000

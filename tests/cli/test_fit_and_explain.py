@@ -54,7 +54,7 @@ def test_fit_tries_a_cross_encoder_and_says_what_became_of_it(invoke, static_mod
         assert settings["ranker"] is None
     else:
         assert "left out: the cross-encoder" in done.output.replace("\n", " ")
-        assert settings["blend"] == 0
+        assert settings["retrieval_weight"] == 0
 
 
 @pytest.mark.slow

@@ -190,9 +190,9 @@ def test_without_a_model_named_the_embedding_in_the_wheel_is_taken(run, files, t
     assert read_settings(tmp_path / "모음").embed_model == "ko-static"
 
 
-@pytest.mark.parametrize(("named", "blend"), [("other/reranker", 0.0), ("my/reranker", 0.4)])
-def test_a_blend_stays_with_the_cross_encoder_that_it_was_fitted_for(run, files, collection, named, blend):
-    write_settings(collection, replace(read_settings(collection), rerank_model="my/reranker", blend=0.4))
+@pytest.mark.parametrize(("named", "weight"), [("other/reranker", 0.0), ("my/reranker", 0.4)])
+def test_a_retrieval_weight_stays_with_the_cross_encoder_that_it_was_fitted_for(run, files, collection, named, weight):
+    write_settings(collection, replace(read_settings(collection), rerank_model="my/reranker", retrieval_weight=0.4))
     done = run("index", collection, "--source", files, "--rerank-model", named)
     assert done.exit_code == 0, done.output
-    assert (read_settings(collection).rerank_model, read_settings(collection).blend) == (named, blend)
+    assert (read_settings(collection).rerank_model, read_settings(collection).retrieval_weight) == (named, weight)

@@ -69,7 +69,7 @@ class Work:
     def draw(self, chance):
         place, question = chance.randrange(len(self.rerankers)), chance.choice(QUESTIONS)
         if chance.random() < 0.1:
-            self.rerankers[place].forget()
+            self.rerankers[place].clear_cache()
         return place, question
 
     def check(self, place, question, results, began):
@@ -116,7 +116,7 @@ class Work:
 
 
 def main(folder, seconds):
-    options = ({"top_n": 3}, {"top_n": 10, "blend": 0.3}, {"top_n": 4, "dtype": "screen"})
+    options = ({"top_n": 3}, {"top_n": 10, "retrieval_weight": 0.3}, {"top_n": 4, "cascade": True})
     work = Work([CrossEncoderNodePostprocessor(folder, device="cpu", **option) for option in options])
     stuck = work.run(seconds / 3)
     before = resident_mb()

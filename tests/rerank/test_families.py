@@ -26,7 +26,7 @@ def save(tmp_path, word_pieces):
 
 def check(folder, path):
     scorer, stock = load_scorer(ScorerSettings(folder, "cpu")), CrossEncoder(folder, device="cpu")
-    assert (scorer.path, scorer.max_length) == (path, 64)
+    assert (scorer.backend, scorer.max_length) == (path, 64)
     for question in QUESTIONS:
         pairs = [(question, text) for text in TEXTS]
         wanted = stock.predict(pairs, activation_fn=torch.nn.Identity(), show_progress_bar=False)
@@ -36,7 +36,7 @@ def check(folder, path):
 
 @pytest.mark.parametrize("family", KINDS)
 def test_packed_families_have_the_logits_of_sentence_transformers(save, family):
-    check(save(family, lambda **sizes: tiny_model(family, **sizes)), "packed")
+    check(save(family, lambda **sizes: tiny_model(family, **sizes)), "unpadded")
 
 
 def test_a_family_that_is_not_known_runs_padded_with_the_same_logits(save):

@@ -21,7 +21,7 @@ QUESTIONS = ["연차", "출장비 청구", "회의실 예약", "점심 식대", 
 class Weighted:
     """The logit of a pair is a weighted sum of its token ids; NaN where it holds the breaking token."""
 
-    path, dtype = "packed", "float32"
+    backend, dtype = "unpadded", "float32"
 
     def __init__(self, breaking):
         self.breaking, self.sizes = breaking, []

@@ -288,9 +288,8 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("settings", "reason"),
         [
-            ({"topn": 3}, "no setting 'topn'; did you mean 'top_n'"),
-            ({"top_n": 0}, "top_n must be a whole number of 1 or more, not 0"),
-            ({"candidates": 0}, "candidates must be a whole number of 1 or more"),
+            ({"top_n": 0}, "top_n=0: .* greater than or equal to 1"),
+            ({"candidates": 0}, "candidates=0: .* greater than or equal to 1"),
             ({"metadata_mode": "every"}, "metadata_mode='every'"),
         ],
     )

@@ -16,7 +16,7 @@ from llama_index_ko_rerank.rerank.cross_encoder.batching import ForwardQueue
 class Sums:
     """Two labels a pair: the sum of its token ids, and their number."""
 
-    path, dtype = "packed", "float32"
+    backend, dtype = "unpadded", "float32"
 
     def __init__(self, error=ValueError):
         self.calls, self.threads, self.error = [], set(), error

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from llama_index.core.schema import NodeWithScore, TextNode
 
-from llama_index_ko_rerank.rerank.nodes import blended, reordered, sigmoid
+from llama_index_ko_rerank.rerank.nodes import interpolate_scores, reordered, sigmoid
 from llama_index_ko_rerank.types import RankedNode, SourceHit
 
 scores_of_nodes = st.lists(st.sampled_from([-1.0, 0.0, 0.25, 0.5, 1.0]), max_size=8)
@@ -112,15 +112,17 @@ class TestWindows:
 class TestBlending:
     def test_it_is_the_one_worked_by_hand(self):
         # (12 - 4) / 8 = 1, (4 - 4) / 8 = 0, (6 - 4) / 8 = 0.25; then 0.2 of it and 0.8 of the probability.
-        mixed = blended(np.array([12.0, 4.0, 6.0]), np.array([0.1, 0.9, 0.5]), blend=0.2)
+        mixed = interpolate_scores(np.array([12.0, 4.0, 6.0]), np.array([0.1, 0.9, 0.5]), retrieval_weight=0.2)
         assert mixed == pytest.approx([0.2 + 0.08, 0.72, 0.05 + 0.4])
 
     def test_equal_retrieval_scores_leave_the_order_of_the_probabilities(self):
-        assert blended(np.array([3.0, 3.0]), np.array([0.2, 0.6]), blend=0.5) == pytest.approx([0.6, 0.8])
-        assert blended(np.array([3.0]), np.array([0.2]), blend=0.5) == pytest.approx([0.6])
+        assert interpolate_scores(np.array([3.0, 3.0]), np.array([0.2, 0.6]), retrieval_weight=0.5) == pytest.approx(
+            [0.6, 0.8]
+        )
+        assert interpolate_scores(np.array([3.0]), np.array([0.2]), retrieval_weight=0.5) == pytest.approx([0.6])
 
-    def test_nothing_blends_to_nothing(self):
-        assert blended(np.zeros(0), np.zeros(0), blend=0.5).shape == (0,)
+    def test_no_candidates_have_no_scores(self):
+        assert interpolate_scores(np.zeros(0), np.zeros(0), retrieval_weight=0.5).shape == (0,)
 
     @given(
         st.lists(st.tuples(st.integers(-9, 9), st.integers(0, 10)), min_size=1, max_size=8),
@@ -128,17 +130,21 @@ class TestBlending:
         st.floats(-50, 50),
         st.sampled_from([0.0, 0.3, 1.0]),
     )
-    def test_neither_unit_nor_origin_of_the_retrieval_score_matters(self, pairs, unit, origin, blend):
+    def test_neither_unit_nor_origin_of_the_retrieval_score_matters(self, pairs, unit, origin, weight):
         retrieval, probabilities = np.array(pairs, float).T
-        mixed = blended(retrieval, probabilities / 10, blend=blend)
-        assert mixed == pytest.approx(blended(unit * retrieval + origin, probabilities / 10, blend=blend), abs=1e-6)
+        mixed = interpolate_scores(retrieval, probabilities / 10, retrieval_weight=weight)
+        assert mixed == pytest.approx(
+            interpolate_scores(unit * retrieval + origin, probabilities / 10, retrieval_weight=weight), abs=1e-6
+        )
         assert ((mixed >= 0) & (mixed <= 1)).all()
 
     @given(st.lists(st.tuples(st.integers(-9, 9), st.integers(0, 10)), min_size=2, max_size=8))
     def test_all_of_one_side_is_the_order_of_that_side(self, pairs):
         retrieval, probabilities = np.array(pairs, float).T
-        assert blended(retrieval, probabilities / 10, blend=0.0) == pytest.approx(probabilities / 10)
+        assert interpolate_scores(retrieval, probabilities / 10, retrieval_weight=0.0) == pytest.approx(
+            probabilities / 10
+        )
         assert (
-            np.argsort(blended(retrieval, probabilities / 10, blend=1.0), kind="stable")
+            np.argsort(interpolate_scores(retrieval, probabilities / 10, retrieval_weight=1.0), kind="stable")
             == np.argsort(retrieval, kind="stable")
         ).all()

@@ -16,7 +16,7 @@ LENGTHS = [5, 30, LONGEST, 12, 1, 12, 12, 7, 30, 2]
 
 def packed(model, **settings):
     forward = make_backend(model, pad_token_id=PAD, **settings)
-    assert forward.path == "packed"
+    assert forward.backend == "unpadded"
     return forward
 
 

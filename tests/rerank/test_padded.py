@@ -20,7 +20,7 @@ LENGTHS = [5, 30, LONGEST, 12, 1, 12, 12, 7, 30, 2]
 
 def padded(model, **settings):
     forward = make_backend(model, pad_token_id=PAD, **settings)
-    assert forward.path == "padded"
+    assert forward.backend == "padded"
     return forward
 
 

@@ -1,5 +1,6 @@
 import asyncio
 import copy
+import inspect
 import json
 import logging
 import math
@@ -20,6 +21,7 @@ from sentence_transformers import CrossEncoder
 
 from llama_index_ko_rerank.errors import BlankQuery, InvalidSetting, InvalidText
 from llama_index_ko_rerank.rerank.cross_encoder.postprocessor import CrossEncoderNodePostprocessor
+from llama_index_ko_rerank.rerank.ltr.postprocessor import LearningToRankPostprocessor
 from llama_index_ko_rerank.types import RankedNode, SourceHit
 
 QUESTION = "연차는 누구에게 신청하나"
@@ -122,8 +124,8 @@ class TestScores:
         results = rerank()
         cut = results[2].score
         assert ids_of(rerank(score_threshold=cut, activation="identity")) == ids_of(results)[:3]
-        blended = rerank(found[::-1], score_threshold=cut, blend=0.9)
-        assert set(ids_of(blended)) == set(ids_of(results)[:3])
+        mixed = rerank(found[::-1], score_threshold=cut, retrieval_weight=0.9)
+        assert set(ids_of(mixed)) == set(ids_of(results)[:3])
         assert rerank(handed(""), score_threshold=0.1) == []
 
     def test_metadata_are_read_as_asked(self, rerank):
@@ -183,22 +185,22 @@ class TestBlending:
         probabilities = scores_of(rerank())
         # The six retrieval scores are 0.9, 0.8, ... 0.4: in their range 1, 0.8, ... 0.
         wanted = {f"n{place}": 0.3 * (1 - place / 5) + 0.7 * probabilities[f"n{place}"] for place in range(6)}
-        assert scores_of(rerank(blend=0.3)) == pytest.approx(wanted, abs=1e-6)
+        assert scores_of(rerank(retrieval_weight=0.3)) == pytest.approx(wanted, abs=1e-6)
 
     def test_all_of_the_retrieval_score_keeps_its_order(self, rerank, found):
-        assert ids_of(rerank(blend=1.0)) == ids_of(found)
+        assert ids_of(rerank(retrieval_weight=1.0)) == ids_of(found)
 
     def test_a_passage_with_no_text_is_last_however_well_it_was_retrieved(self, rerank, texts):
         nodes = handed("", texts[0], texts[1])
         nodes[0].score = 99.0
-        results = rerank(nodes, blend=0.9)
+        results = rerank(nodes, retrieval_weight=0.9)
         assert (results[-1].node.node_id, results[-1].score) == ("n0", 0.0)
 
     @pytest.mark.parametrize("score", [None, float("nan")])
     def test_a_node_without_a_retrieval_score_is_named(self, rerank, found, score):
         found[2].score = score
-        with pytest.raises(InvalidSetting, match="blend needs a retrieval score for every node; node 'n2' has"):
-            rerank(blend=0.5)
+        with pytest.raises(InvalidSetting, match="needs a retrieval score of every node; node 'n2' has"):
+            rerank(retrieval_weight=0.5)
 
 
 class TestSeveralLabels:
@@ -245,15 +247,15 @@ class TestLongPassages:
         assert end < len(long_node.node.text) / 2
 
 
-class TestScreening:
+class TestCascade:
     def test_the_list_is_that_of_32_bits(self, rerank, texts):
         words = " ".join(texts).split()
         nodes = handed(*(" ".join(words[place:] + words[:place])[: 20 + 3 * place] for place in range(len(words))))
         for question in ("연차", "출장비 청구", "회의실", "노트북은 언제", "주차장", "점심 식대", "방문객", "총무팀"):
-            exact = rerank(nodes, question, top_n=4, blend=0.2)
-            screened = rerank(nodes, question, top_n=4, blend=0.2, dtype="screen")
-            assert ids_of(screened) == ids_of(exact)
-            assert scores_of(screened) == pytest.approx(scores_of(exact), abs=1e-5)
+            exact = rerank(nodes, question, top_n=4, retrieval_weight=0.2)
+            cascaded = rerank(nodes, question, top_n=4, retrieval_weight=0.2, cascade=True)
+            assert ids_of(cascaded) == ids_of(exact)
+            assert scores_of(cascaded) == pytest.approx(scores_of(exact), abs=1e-5)
 
 
 class TestQuestions:
@@ -385,12 +387,21 @@ class TestEvents:
 class TestSettings:
     def test_the_defaults_are_the_documented_ones(self, model):
         reranker = CrossEncoderNodePostprocessor(model)
-        assert (reranker.top_n, reranker.activation, reranker.blend) == (5, "sigmoid", 0.0)
-        assert (reranker.dtype, reranker.overflow, reranker.path) == ("float32", "window", "packed")
+        assert (reranker.top_n, reranker.activation, reranker.retrieval_weight) == (5, "sigmoid", 0.0)
+        assert (reranker.dtype, reranker.overflow, reranker.backend) == ("float32", "window", "unpadded")
         assert (reranker.max_batch_tokens, reranker.max_length, reranker.label) == (None, None, None)
         assert reranker.metadata_mode is MetadataMode.EMBED
         assert not reranker.trust_remote_code
         assert not reranker.local_files_only
+
+    @pytest.mark.parametrize("component", [CrossEncoderNodePostprocessor, LearningToRankPostprocessor])
+    def test_every_field_is_a_keyword_with_its_default(self, component):
+        parameters = inspect.signature(component).parameters
+        assert parameters.keys() == component.model_fields.keys()
+        assert not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+        for name in component.model_fields.keys() - {"callback_manager"}:
+            assert parameters[name].default == component.model_fields[name].default
+            assert name == "model" or parameters[name].kind is inspect.Parameter.KEYWORD_ONLY
 
     def test_a_path_is_a_model_too(self, model):
         assert CrossEncoderNodePostprocessor(Path(model)).model == model
@@ -398,20 +409,18 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("settings", "reason"),
         [
-            ({"topn": 3}, "no setting 'topn'; did you mean 'top_n'"),
-            ({"model_name": "x"}, "did you mean 'model'"),
-            ({"top_n": 0}, "top_n must be a whole number of 1 or more, not 0"),
-            ({"top_n": -1}, "top_n must be a whole number of 1 or more"),
-            ({"top_n": 2.5}, "top_n must be a whole number of 1 or more"),
-            ({"top_n": "3"}, "top_n must be a whole number of 1 or more"),
-            ({"batch_size": 16}, "no setting 'batch_size'"),
+            ({"top_n": 0}, "top_n=0: .* greater than or equal to 1"),
+            ({"top_n": -1}, "top_n=-1: .* greater than or equal to 1"),
+            ({"top_n": 2.5}, "top_n=2.5: .* valid integer"),
+            ({"top_n": "3"}, "top_n='3': .* valid integer"),
             ({"max_batch_tokens": 0}, "max_batch_tokens must be 1 or more, not 0"),
             ({"max_batch_tokens": "many"}, "max_batch_tokens='many'"),
             ({"dtype": "float16"}, "dtype='float16'"),
+            ({"cascade": True, "dtype": "bfloat16"}, "a cascade ends in float32"),
             ({"overflow": "drop"}, "overflow='drop'"),
             ({"score_threshold": 1.5}, "score_threshold=1.5: .* less than or equal to 1"),
-            ({"blend": -0.1}, "blend=-0.1: .* greater than or equal to 0"),
-            ({"blend": 0.5, "activation": "identity"}, "blend mixes probabilities"),
+            ({"retrieval_weight": -0.1}, "retrieval_weight=-0.1: .* greater than or equal to 0"),
+            ({"retrieval_weight": 0.5, "activation": "identity"}, "retrieval_weight mixes probabilities"),
             ({"label": "정답"}, "leave label None"),
             ({"max_length": 8}, "max_length must be 16 or more, not 8"),
             ({"max_length": 65}, "beyond the 64 positions"),
@@ -424,9 +433,14 @@ class TestSettings:
         with pytest.raises(InvalidSetting, match=reason):
             CrossEncoderNodePostprocessor(model, **settings)
 
-    def test_a_wrong_setting_is_told_before_any_model_is_loaded(self):
-        with pytest.raises(InvalidSetting, match="did you mean 'top_n'"):
-            CrossEncoderNodePostprocessor("nobody/no-such-model", topn=3)
+    def test_a_wrong_setting_is_reported_before_any_model_is_loaded(self):
+        with pytest.raises(InvalidSetting, match="top_n=0"):
+            CrossEncoderNodePostprocessor("nobody/no-such-model", top_n=0)
+
+    @pytest.mark.parametrize("unknown", ["topn", "model_name", "batch_size"])
+    def test_an_unknown_setting_is_a_type_error_as_of_any_function(self, model, unknown):
+        with pytest.raises(TypeError, match=unknown):
+            CrossEncoderNodePostprocessor(model, **{unknown: 3})
 
 
 class TestRoundTrips:

@@ -36,7 +36,7 @@ def passages(texts):
 @pytest.fixture
 def alone(scorer, passages):
     """The logit of each passage, scored by itself."""
-    scorer.forget()
+    scorer.clear_cache()
     return np.concatenate([scorer.logits(QUESTION, [text]) for text in passages])
 
 
@@ -77,7 +77,7 @@ def test_neither_token_budget_nor_order_nor_memory_changes_a_score(
     model, alone, passages, max_batch_tokens, order, remembered
 ):
     scorer = load_scorer(ScorerSettings(model, "cpu", max_batch_tokens=max_batch_tokens))
-    scorer.forget()
+    scorer.clear_cache()
     scorer.logits(QUESTION, [passages[place] for place in remembered])
     mixed = scorer.logits(QUESTION, [passages[place] for place in order])
     assert mixed == pytest.approx(alone[order], abs=1e-5)
@@ -238,9 +238,9 @@ class TestDtypes:
         with caplog.at_level(logging.INFO):
             scorer = load_scorer(settings_of_its_own)
             load_scorer(settings_of_its_own)
-        assert (scorer.path, scorer.dtype) == ("packed", "bfloat16")
+        assert (scorer.backend, scorer.dtype) == ("unpadded", "bfloat16")
         assert [text for text in caplog.messages if "reads pairs" in text] == [
-            f"{model!r} reads pairs packed in bfloat16 on cpu"
+            f"{model!r} reads pairs unpadded in bfloat16 on cpu"
         ]
 
     def test_auto_is_16_bits_where_the_device_is_fast_at_them(self, model):
@@ -259,12 +259,12 @@ class TestDtypes:
             load_scorer(ScorerSettings(model, "cpu", max_batch_tokens=max_batch_tokens))
 
 
-class TestScreening:
+class TestCascade:
     """Passages are made of the words of the six, so that many have logits that are near each other."""
 
     @pytest.fixture
-    def screening(self, model):
-        return CrossEncoderScorer(ScorerSettings(model, "cpu", dtype="screen"))
+    def cascade(self, model):
+        return CrossEncoderScorer(ScorerSettings(model, "cpu", cascade=True))
 
     @pytest.fixture
     def many(self, texts):
@@ -272,10 +272,10 @@ class TestScreening:
         draw = np.random.default_rng(5)
         return [[" ".join(draw.choice(words, draw.integers(2, 12))) for _ in range(30)] for _ in range(12)]
 
-    def test_the_first_are_those_of_32_bits_with_their_logits(self, screening, scorer, many):
+    def test_the_first_are_those_of_32_bits_with_their_logits(self, cascade, scorer, many):
         left_out = 0
         for passages in many:
-            judgement = screening.judge(QUESTION, passages, top_n=5)
+            judgement = cascade.judge(QUESTION, passages, top_n=5)
             exact = scorer.logits(QUESTION, passages)
             assert judgement.logits[judgement.exact] == pytest.approx(exact[judgement.exact], abs=1e-5)
             best = np.argsort(-np.where(judgement.exact, judgement.logits, -np.inf), kind="stable")[:5]
@@ -283,19 +283,19 @@ class TestScreening:
             left_out += int((~judgement.exact).sum())
         assert left_out > 100
 
-    def test_the_first_questions_are_scored_in_full(self, screening, many):
-        counts = [int(screening.judge(QUESTION, passages, top_n=5).exact.sum()) for passages in many[:6]]
+    def test_the_first_questions_are_scored_in_full(self, cascade, many):
+        counts = [int(cascade.judge(QUESTION, passages, top_n=5).exact.sum()) for passages in many[:6]]
         assert counts[:4] == [30] * 4
         assert max(counts[4:]) < 30
 
-    def test_without_a_number_of_first_places_all_logits_are_exact(self, screening, scorer, many):
+    def test_without_a_number_of_first_places_all_logits_are_exact(self, cascade, scorer, many):
         for passages in many[:5]:
-            screening.judge(QUESTION, passages, top_n=5)
-        logits = screening.logits(QUESTION, many[6])
+            cascade.judge(QUESTION, passages, top_n=5)
+        logits = cascade.logits(QUESTION, many[6])
         assert logits == pytest.approx(scorer.logits(QUESTION, many[6]), abs=1e-5)
 
-    def test_it_says_what_it_is(self, screening):
-        assert (screening.dtype, screening.path) == ("screen", "packed")
+    def test_it_says_what_it_is(self, cascade):
+        assert (cascade.dtype, cascade.cascade, cascade.backend) == ("float32", True, "unpadded")
 
 
 class TestSeveralLabels:
@@ -332,6 +332,6 @@ class TestForgetting:
         scorer.logits(QUESTION, texts[::-1])
         scorer.logits(QUESTION, [texts[0], "연차"])
         assert read == [6, 1]
-        scorer.forget()
+        scorer.clear_cache()
         assert scorer.logits(QUESTION, texts) == pytest.approx(first[:6], abs=1e-6)
         assert read == [6, 1, 6]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llama_index_ko_rerank.rerank.cross_encoder.scoring import Margin, needs_rescoring, top_k_indices
-from llama_index_ko_rerank.rerank.nodes import blended, sigmoid
+from llama_index_ko_rerank.rerank.nodes import interpolate_scores, sigmoid
 
 
 def identity(logits):
@@ -42,11 +42,11 @@ class TestReach:
         assert needs_rescoring(quick, exact, width=0.05, top_n=2, final=identity).tolist() == [2]
         assert needs_rescoring(quick, exact, width=math.inf, top_n=2, final=identity).tolist() == [2, 3, 4]
 
-    def test_with_a_blend_the_retrieval_score_counts(self):
+    def test_with_a_retrieval_weight_the_retrieval_score_counts(self):
         retrieval = np.array([1.0, 0.0, 1.0, 0.0])
 
         def final(logits):
-            return blended(retrieval, sigmoid(logits), blend=0.5)
+            return interpolate_scores(retrieval, sigmoid(logits), retrieval_weight=0.5)
 
         exact = np.array([2.0, np.nan, np.nan, np.nan])
         # 0.5 + 0.44 is to be reached: the third comes near by its retrieval score, the second does not.
@@ -57,12 +57,12 @@ class TestReach:
         st.integers(1, 15),
         st.sampled_from([0.0, 0.4]),
     )
-    def test_the_first_places_are_the_exact_ones_where_no_error_is_above_the_margin(self, rows, top_n, blend):
+    def test_the_first_places_are_the_exact_ones_where_no_error_is_above_the_margin(self, rows, top_n, weight):
         exact, errors, retrieval = (np.array(column, float) / 10 for column in zip(*rows, strict=True))
         top_n = min(top_n, len(exact))
 
         def final(logits):
-            return blended(retrieval, sigmoid(logits), blend=blend)
+            return interpolate_scores(retrieval, sigmoid(logits), retrieval_weight=weight)
 
         quick = exact + errors
         known = np.full(len(exact), np.nan)

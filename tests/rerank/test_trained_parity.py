@@ -24,7 +24,7 @@ def test_a_trained_model_has_the_logits_and_the_order_of_sentence_transformers(t
     dataset = load_dataset("sample", "validation")
     texts = [passage.text for passage in dataset.passages[:30]]
     scorer, stock = load_scorer(ScorerSettings(trained, device="cpu")), CrossEncoder(trained, device="cpu")
-    assert scorer.path == "packed"
+    assert scorer.backend == "unpadded"
     for question in dataset.questions[:5]:
         pairs = [(question.text, text) for text in texts]
         wanted = stock.predict(pairs, activation_fn=torch.nn.Identity(), show_progress_bar=False)

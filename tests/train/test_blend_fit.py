@@ -70,4 +70,4 @@ def test_a_cross_encoder_is_kept_only_where_it_certainly_helps(sure, is_kept):
     fitted = tune_search(lexical, dataset, reranker=oracle, folds=2)
     assert (fitted.ranker == "cross-encoder") == is_kept
     assert (fitted.gains["cross-encoder"].low > 0) == is_kept
-    assert 0 <= fitted.blend < 1
+    assert 0 <= fitted.retrieval_weight < 1

@@ -20,13 +20,13 @@ from llama_index_ko_rerank.embed.loading import no_library_bars
 from llama_index_ko_rerank.errors import InvalidSetting, ModelError, ModelNotFound, UnsuitableModel, nearest
 from llama_index_ko_rerank.rerank.cross_encoder.tokenization import LongPassage
 
-ScorerDtype = Literal["float32", "bfloat16", "auto", "screen"]
+ScorerDtype = Literal["float32", "bfloat16", "auto"]
 SHORTEST_MAX_LENGTH = 16
 
 
 @dataclass(frozen=True, slots=True)
 class ScorerSettings:
-    """What a cross-encoder is loaded by; equal settings share one loaded model.
+    """Settings that identify a loaded cross-encoder; equal settings share one loaded model.
 
     Attributes:
         model: A catalog name, a hub name, or a folder.
@@ -34,8 +34,9 @@ class ScorerSettings:
         max_length: Most tokens of question and passage together; the model's own where None.
         trust_remote_code: Whether code from the model's repository may run.
         local_files_only: Whether the hub is left alone.
-        dtype: ``float32``; ``bfloat16``; ``auto``, which is bfloat16 where the device is fast at it; or ``screen``,
-            which looks at all candidates in bfloat16 and computes in float32 those that may be among the first.
+        dtype: ``float32``; ``bfloat16``; or ``auto``, which is bfloat16 where the device is fast at it.
+        cascade: Whether all candidates are read in bfloat16 first, and in float32 those that may be among the first.
+            With ``auto`` only where the device is fast at bfloat16.
         max_batch_tokens: Most tokens that the model reads at once; what suits the forward where None.
         overflow: Whether a passage that is too long is read in windows or cut.
         label: The class whose probability counts, by name or number, for a model that has several.
@@ -47,6 +48,7 @@ class ScorerSettings:
     trust_remote_code: bool = False
     local_files_only: bool = False
     dtype: ScorerDtype = "float32"
+    cascade: bool = False
     max_batch_tokens: int | None = None
     overflow: LongPassage = "window"
     label: str | int | None = None
@@ -75,10 +77,10 @@ def load_cross_encoder(settings: ScorerSettings) -> CrossEncoder:
 
 
 def longest_input(settings: ScorerSettings, model: CrossEncoder) -> int:
-    """Return the longest input in tokens: what was asked for, else what the model says, else at most 512.
+    """Return the longest input in tokens: the setting, else what the model says, else at most 512.
 
     Raises:
-        InvalidSetting: What was asked for is beyond the model's positions.
+        InvalidSetting: The setting is beyond the model's positions.
     """
     positions = _positions(model)
     longest: int = model.max_seq_length or _USUAL_MAX_LENGTH

@@ -6,23 +6,31 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from llama_index.core.bridge.pydantic import Field, PrivateAttr, ValidationError
+from llama_index.core.callbacks import CallbackManager
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 from numpy.typing import NDArray
 
 from llama_index_ko_rerank.catalog import DEFAULT_RERANKER
 from llama_index_ko_rerank.errors import InvalidSetting
-from llama_index_ko_rerank.forward.forward import ForwardPath
+from llama_index_ko_rerank.forward.forward import BackendName
 from llama_index_ko_rerank.rerank.cross_encoder.loading import ScorerDtype
 from llama_index_ko_rerank.rerank.cross_encoder.scorer import CrossEncoderScorer, ScorerSettings, load_scorer
 from llama_index_ko_rerank.rerank.cross_encoder.scoring import Judgement
 from llama_index_ko_rerank.rerank.cross_encoder.tokenization import LongPassage
-from llama_index_ko_rerank.rerank.events import Notices, announced, to_invalid_setting, validate_field_names
-from llama_index_ko_rerank.rerank.nodes import blended, map_span_to_node, model_input_text, reordered, sigmoid
+from llama_index_ko_rerank.rerank.events import Notices, announced, to_invalid_setting
+from llama_index_ko_rerank.rerank.nodes import (
+    interpolate_scores,
+    map_span_to_node,
+    model_input_text,
+    reordered,
+    sigmoid,
+)
 from llama_index_ko_rerank.text.normalize import check_query
 
 Activation = Literal["sigmoid", "identity"]
@@ -35,7 +43,7 @@ class Candidates:
         nodes: The nodes, in the order of the first stage.
         metadata_mode: Which metadata are read with a text.
         activation: Whether scores are probabilities or logits.
-        blend: The share of the retrieval score, 0 with logits.
+        retrieval_weight: The share of the retrieval score, 0 with logits.
         notices: Where to say how many have no text.
 
     Attributes:
@@ -43,7 +51,7 @@ class Candidates:
 
     Raises:
         InvalidText: A text holds lone surrogates.
-        InvalidSetting: A node has no retrieval score to blend with.
+        InvalidSetting: A node has no retrieval score to weigh.
     """
 
     def __init__(
@@ -52,7 +60,7 @@ class Candidates:
         *,
         metadata_mode: MetadataMode,
         activation: Activation,
-        blend: float,
+        retrieval_weight: float,
         notices: Notices,
     ) -> None:
         texts = [model_input_text(node, metadata_mode) for node in nodes]
@@ -63,8 +71,8 @@ class Candidates:
         self._nodes = nodes
         self._metadata_mode = metadata_mode
         self._activation = activation
-        self._blend = blend
-        self._retrieval_scores = _retrieval_scores(nodes)[self._readable] if blend else None
+        self._retrieval_weight = retrieval_weight
+        self._retrieval_scores = _retrieval_scores(nodes)[self._readable] if retrieval_weight else None
 
     def final(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
         """Turn the logits of `texts` into the scores that the nodes are ordered by."""
@@ -73,7 +81,7 @@ class Candidates:
         probabilities = sigmoid(logits)
         if self._retrieval_scores is None:
             return probabilities
-        return blended(self._retrieval_scores, probabilities, blend=self._blend)
+        return interpolate_scores(self._retrieval_scores, probabilities, retrieval_weight=self._retrieval_weight)
 
     def reordered(
         self, judgement: Judgement, *, top_n: int, score_threshold: float | None, keep_retrieval_score: bool
@@ -118,8 +126,8 @@ def _retrieval_scores(nodes: Sequence[NodeWithScore]) -> NDArray[np.float64]:
     for node in nodes:
         if node.score is None or not np.isfinite(node.score):
             raise InvalidSetting(
-                f"blend needs a retrieval score for every node; node {node.node.node_id!r} has {node.score}. Set blend "
-                "to 0, or rerank what a retriever with scores found"
+                f"retrieval_weight needs a retrieval score of every node; node {node.node.node_id!r} has {node.score}. "
+                "Set it to 0, or rerank what a retriever with scores found"
             )
     return np.array([node.score for node in nodes], np.float64)
 
@@ -138,7 +146,7 @@ class CrossEncoderNodePostprocessor(BaseNodePostprocessor):
     **What comes back.** New nodes, best first, `top_n` at most; the nodes handed in are not changed. Equal scores keep
     the incoming order. A score is a probability in 0-1: the sigmoid of the model's logit, or for a model with several
     labels the softmax of the one that `label` names. With ``activation="identity"`` it is the logit (for one of
-    several labels its log odds). With `blend` above 0 it is ``blend * retrieval + (1 - blend) * probability``, where
+    several labels its log odds). With a `retrieval_weight` w above 0 it is ``w * retrieval + (1 - w) * probability``:
     ``retrieval`` is the incoming score brought to 0-1 by the lowest and the largest of the list. `score_threshold`
     looks at the probability whatever the score is. Passages with no text score lowest: 0, or one less than the lowest
     logit; they are counted and logged.
@@ -148,15 +156,15 @@ class CrossEncoderNodePostprocessor(BaseNodePostprocessor):
     then a `RankedNode` whose `window` says which characters that holds, for citations. ``overflow="truncate"``
     reads the beginning only. What is cut is counted and logged: the first time as a warning, after that at INFO.
 
-    **Speed.** BERT, RoBERTa, XLM-RoBERTa and ELECTRA classifiers read passages without padding (`path` is ``packed``);
-    other families run padded in batches of similar length (``padded``). ``dtype="bfloat16"`` is two to three times as
-    fast on processors with AMX or AVX512-BF16 and changes a logit in about its third digit; ``auto`` takes it where it
-    is fast. ``screen`` looks at all candidates in bfloat16 and computes in float32 those that could be among the first
-    `top_n`: those whose logit would reach them if it were off by three times the usual difference of the two, which is
-    learnt from the first questions, at least 120 passages, and on. The list that comes back is that of float32.
+    **Speed.** BERT, RoBERTa, XLM-RoBERTa and ELECTRA classifiers read passages without padding (`backend` is
+    ``unpadded``), other families in padded batches of similar length (``padded``). ``dtype="bfloat16"`` is up to three
+    times as fast on processors with AMX or AVX512-BF16 and changes a logit in about its third digit; ``auto`` takes it
+    where it is fast. With `cascade` all candidates are read in bfloat16, and in float32 those that could be among the
+    first `top_n`: those whose logit would reach them if it were off by three times the usual difference,
+    which is learnt from the first questions, at least 120 passages, and on. The list that comes back is that of float32.
 
     **What is remembered**, each up to a bound: tokens of passages, sentences of long ones, and the scores of 50,000
-    pairs of question and passage, so that a question that is asked again costs no forward. `forget` empties all that.
+    pairs of question and passage, so that a repeated question costs no forward. `clear_cache` empties all that.
 
     **Threads.** Postprocessors with the same model settings share one loaded model and its memory. All methods may be
     called from several threads and from async code, which they do not hold up. The model runs one forward at a time;
@@ -165,8 +173,8 @@ class CrossEncoderNodePostprocessor(BaseNodePostprocessor):
     forked after a model was loaded is refused: start workers with ``spawn``.
 
     Raises:
-        InvalidSetting: A parameter is unknown or out of range, or does not fit the model; on construction. A node has
-            no retrieval score to blend with; on use.
+        InvalidSetting: A parameter is out of range, or does not fit the model; on construction. A node has
+            no retrieval score to weigh; on use.
         ModelNotFound: There is no such model within reach; on construction.
         UnsuitableModel: The model is no cross-encoder with a trained head and a tokenizer, on construction; it gives
             NaN or infinity for a passage, which is named, on use.
@@ -179,10 +187,12 @@ class CrossEncoderNodePostprocessor(BaseNodePostprocessor):
         default=DEFAULT_RERANKER,
         description="A catalog name, a hub name, or the folder of a cross-encoder; by default the one in the wheel.",
     )
-    top_n: int = Field(default=5, description="How many nodes to return at most, 1 or more.")
+    top_n: int = Field(default=5, ge=1, strict=True, description="How many nodes to return at most, 1 or more.")
     device: str | None = Field(default=None, description="Where the model runs; torch's choice where None.")
-    dtype: ScorerDtype = Field(
-        default="float32", description="What it computes in: `float32`, `bfloat16`, `auto` or `screen`."
+    dtype: ScorerDtype = Field(default="float32", description="What it computes in: `float32`, `bfloat16` or `auto`.")
+    cascade: bool = Field(
+        default=False,
+        description="Whether all candidates are read in bfloat16, and in float32 those that may be among the first.",
     )
     max_batch_tokens: int | None = Field(
         default=None,
@@ -203,7 +213,7 @@ class CrossEncoderNodePostprocessor(BaseNodePostprocessor):
     score_threshold: float | None = Field(
         default=None, ge=0, le=1, description="Nodes of a lower probability are dropped, 0-1; none where None."
     )
-    blend: float = Field(default=0.0, ge=0, le=1, description="The share of the retrieval score, 0-1.")
+    retrieval_weight: float = Field(default=0.0, ge=0, le=1, description="The share of the retrieval score, 0-1.")
     activation: Activation = Field(
         default="sigmoid", description="Whether scores are probabilities or, with `identity`, logits."
     )
@@ -219,14 +229,52 @@ class CrossEncoderNodePostprocessor(BaseNodePostprocessor):
     _scorer: CrossEncoderScorer = PrivateAttr()
     _notices: Notices = PrivateAttr()
 
-    def __init__(self, model: str = DEFAULT_RERANKER, **settings: Any) -> None:
-        validate_field_names(type(self), settings, at_least_one=("top_n",))
+    def __init__(
+        self,
+        model: str | Path = DEFAULT_RERANKER,
+        *,
+        top_n: int = 5,
+        device: str | None = None,
+        dtype: ScorerDtype = "float32",
+        cascade: bool = False,
+        max_batch_tokens: int | None = None,
+        max_length: int | None = None,
+        overflow: LongPassage = "window",
+        label: str | int | None = None,
+        score_threshold: float | None = None,
+        retrieval_weight: float = 0.0,
+        activation: Activation = "sigmoid",
+        metadata_mode: MetadataMode = MetadataMode.EMBED,
+        keep_retrieval_score: bool = False,
+        trust_remote_code: bool = False,
+        local_files_only: bool = False,
+        callback_manager: CallbackManager | None = None,
+    ) -> None:
+        settings: dict[str, Any] = {
+            "model": str(model),
+            "top_n": top_n,
+            "device": device,
+            "dtype": dtype,
+            "cascade": cascade,
+            "max_batch_tokens": max_batch_tokens,
+            "max_length": max_length,
+            "overflow": overflow,
+            "label": label,
+            "score_threshold": score_threshold,
+            "retrieval_weight": retrieval_weight,
+            "activation": activation,
+            "metadata_mode": metadata_mode,
+            "keep_retrieval_score": keep_retrieval_score,
+            "trust_remote_code": trust_remote_code,
+            "local_files_only": local_files_only,
+            "callback_manager": callback_manager or CallbackManager(),
+        }
         try:
-            super().__init__(**{"model": str(model), **settings})
-        except ValidationError as problem:
-            raise to_invalid_setting(problem) from problem
-        if self.blend and self.activation == "identity":
-            raise InvalidSetting("blend mixes probabilities; with activation='identity' leave blend 0")
+            super().__init__(**settings)
+        except ValidationError as error:
+            raise to_invalid_setting(error) from error
+        if self.retrieval_weight and self.activation == "identity":
+            raise InvalidSetting("retrieval_weight mixes probabilities; with activation='identity' leave it 0")
         self._scorer = load_scorer(
             ScorerSettings(
                 self.model,
@@ -235,6 +283,7 @@ class CrossEncoderNodePostprocessor(BaseNodePostprocessor):
                 trust_remote_code=self.trust_remote_code,
                 local_files_only=self.local_files_only,
                 dtype=self.dtype,
+                cascade=self.cascade,
                 max_batch_tokens=self.max_batch_tokens,
                 overflow=self.overflow,
                 label=self.label,
@@ -251,13 +300,13 @@ class CrossEncoderNodePostprocessor(BaseNodePostprocessor):
         return "CrossEncoderNodePostprocessor"
 
     @property
-    def path(self) -> ForwardPath:
-        """How the model reads passages: ``packed``, without padding, or ``padded``."""
-        return self._scorer.path
+    def backend(self) -> BackendName:
+        """How the model reads passages: ``unpadded``, without padding, or ``padded``."""
+        return self._scorer.backend
 
-    def forget(self) -> None:
+    def clear_cache(self) -> None:
         """Forget all texts and scores, also for the postprocessors that share the model; for measurements."""
-        self._scorer.forget()
+        self._scorer.clear_cache()
 
     def _postprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
@@ -300,7 +349,7 @@ class CrossEncoderNodePostprocessor(BaseNodePostprocessor):
             nodes,
             metadata_mode=self.metadata_mode,
             activation=self.activation,
-            blend=self.blend,
+            retrieval_weight=self.retrieval_weight,
             notices=self._notices,
         )
 

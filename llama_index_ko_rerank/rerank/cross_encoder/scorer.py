@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -57,8 +57,9 @@ class CrossEncoderScorer:
     Attributes:
         settings: What it was loaded by.
         max_length: Most tokens of question and passage together.
-        path: ``packed`` where the model reads passages without padding, ``padded`` where its family is not known.
-        dtype: What it computes in: ``float32``, ``bfloat16``, or ``screen``.
+        backend: ``unpadded`` where the model reads passages without padding, ``padded`` where its family is not known.
+        dtype: What its logits are computed in: ``float32`` or ``bfloat16``.
+        cascade: Whether candidates are read in bfloat16 first, and in float32 those that may be among the first.
 
     Raises:
         InvalidSetting: `max_length` is under 16 or beyond the model's positions, `max_batch_tokens` is under 1, or
@@ -84,12 +85,14 @@ class CrossEncoderScorer:
             notices=Notices(logger),
         )
         exact, quick = _forwards(settings, model)
-        self.path = exact.path
-        self.dtype: Literal["float32", "bfloat16", "screen"] = "screen" if quick else exact.dtype
+        self.backend = exact.backend
+        self.dtype = exact.dtype
+        self.cascade = quick is not None
         self._prompt: str = (model.prompts or {}).get(model.default_prompt_name or "") or ""
         self._judge = Judge(settings.model, maker, label=label, exact=exact, quick=quick)
         self._queue = ForwardQueue()
-        logger.info("%r reads pairs %s in %s on %s", settings.model, self.path, self.dtype, model.device)
+        dtypes = f"bfloat16, then {self.dtype}" if self.cascade else self.dtype
+        logger.info("%r reads pairs %s in %s on %s", settings.model, self.backend, dtypes, model.device)
 
     def __reduce__(self) -> tuple[Callable[[ScorerSettings], CrossEncoderScorer], tuple[ScorerSettings]]:
         return load_scorer, (self.settings,)
@@ -97,7 +100,7 @@ class CrossEncoderScorer:
     def logits(self, query: str, texts: Sequence[str]) -> NDArray[np.float64]:
         """Return one logit a passage, shape (passages,), in the order given; equal passages get equal ones.
 
-        With ``screen`` they are those of float32.
+        With a cascade they are those of float32.
 
         Raises:
             UnsuitableModel: The model gives NaN or infinity for a passage.
@@ -114,8 +117,8 @@ class CrossEncoderScorer:
         Args:
             query: The question.
             texts: The passages.
-            top_n: How many first places matter, for ``screen``; all where None.
-            final: What the passages are ordered by, for ``screen``: each number grows with its own logit only.
+            top_n: How many first places matter, for a cascade. Defaults to all.
+            final: What the passages are ordered by, for a cascade: each number grows with its own logit only.
 
         Raises:
             As `logits`.
@@ -128,9 +131,9 @@ class CrossEncoderScorer:
         """Do what `judge` does without holding up the event loop; the caller may be cancelled at any moment."""
         return await run_async(self._steps(query, texts, top_n, final), self._queue)
 
-    def forget(self) -> None:
-        """Empty the caches: tokens, sentences and scores. What the screen learnt of its margin stays."""
-        self._judge.forget()
+    def clear_cache(self) -> None:
+        """Empty the caches: tokens, sentences and scores. The cascade's error bound stays."""
+        self._judge.clear_cache()
 
     def _steps(self, query: str, texts: Sequence[str], top_n: int | None, final: Final) -> Steps:
         check_not_forked()
@@ -138,7 +141,7 @@ class CrossEncoderScorer:
 
 
 def _forwards(settings: ScorerSettings, model: CrossEncoder) -> tuple[Forward, Forward | None]:
-    """Make the forward whose logits are returned, and the one that screens."""
+    """Make the forward whose logits are returned, and the cascade's quick one, where there is one."""
     head = model.model
     assert head is not None
     head.train(False)
@@ -151,11 +154,14 @@ def _forwards(settings: ScorerSettings, model: CrossEncoder) -> tuple[Forward, F
             pad_token_id=model.tokenizer.pad_token_id,
         )
 
-    if settings.dtype == "screen":
-        return forward("float32"), forward("bfloat16")
-    if settings.dtype == "auto":
-        return forward("bfloat16" if has_fast_bfloat16(torch.device(model.device)) else "float32"), None
-    return forward(settings.dtype), None
+    if settings.cascade and settings.dtype == "bfloat16":
+        raise InvalidSetting("a cascade ends in float32; with dtype='bfloat16' leave cascade False")
+    dtype = settings.dtype
+    if dtype == "auto":
+        dtype = "bfloat16" if has_fast_bfloat16(torch.device(model.device)) else "float32"
+        if settings.cascade:
+            return forward("float32"), forward("bfloat16") if dtype == "bfloat16" else None
+    return forward(dtype), forward("bfloat16") if settings.cascade else None
 
 
 _loaded: WeakValueDictionary[ScorerSettings, CrossEncoderScorer] = WeakValueDictionary()

@@ -56,7 +56,7 @@ class ScoreCache:
         for passage, score in scores.items():
             self._held.put((asked, text_hash(passage), dtype), score)
 
-    def forget(self) -> None:
+    def clear_cache(self) -> None:
         """Forget all scores."""
         self._held.clear()
 
@@ -153,7 +153,8 @@ class Judgement:
 
     Attributes:
         logits: Shape (passages,), larger is better.
-        exact: Which of them have the logit that counts; the others were only screened and are not among the first.
+        exact: Which of them have the logit that counts; the others were read by the quick forward only and are not
+            among the first.
         spans: The characters of each passage's best window, in the normalised text; None where all of it was read.
     """
 
@@ -174,7 +175,7 @@ Steps = Generator[Ask, Logits, Judgement]
 
 
 class Judge:
-    """Knows how the passages of a question get their logits: from memory, by one forward, or screened by another.
+    """Steps from the passages of a question to their logits: from the cache, by one forward, or by a cascade of two.
 
     Safe from several threads; each question has steps of its own.
 
@@ -183,7 +184,7 @@ class Judge:
         maker: Makes the pairs.
         label: Which of the model's labels counts.
         exact: The forward whose logits are returned.
-        quick: One that is cheaper, by which candidates are screened; None where all are computed exactly.
+        quick: One that is cheaper, by which a cascade chooses what is computed exactly. Defaults to none.
     """
 
     def __init__(
@@ -214,15 +215,15 @@ class Judge:
         if self._quick is None or top_n is None or top_n >= len(passages):
             scores, _ = yield from self._scores(self._exact, question, passages)
         else:
-            scores = yield from self._screened(question, passages, top_n, final)
+            scores = yield from self._cascaded(question, passages, top_n, final)
         judged = [scores[passage] for passage in passages]
         exact = np.array([not math.isnan(score.logit) for score in judged], bool)
         return Judgement(np.array([score.logit for score in judged]), exact, tuple(score.span for score in judged))
 
-    def forget(self) -> None:
-        """Forget all texts and scores, not what was learnt of the screen's margin."""
-        self._cache.forget()
-        self._maker.forget()
+    def clear_cache(self) -> None:
+        """Forget all texts and scores, not the cascade's error bound."""
+        self._cache.clear_cache()
+        self._maker.clear_cache()
 
     def _scores(
         self, forward: Forward, question: str, passages: Sequence[str]
@@ -244,7 +245,7 @@ class Judge:
         self._cache.keep(question, new, forward.dtype)
         return known | new, new
 
-    def _screened(
+    def _cascaded(
         self, question: str, passages: Sequence[str], top_n: int, final: Final
     ) -> Generator[Ask, Logits, Scores]:
         """Return exact scores for all passages that may be among the first, and NaN for the others."""

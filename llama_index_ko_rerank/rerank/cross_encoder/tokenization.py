@@ -66,7 +66,7 @@ class CachingTokenizer:
             self._known.put(key, kept)
         return [known[key] for key in keys]
 
-    def forget(self) -> None:
+    def clear_cache(self) -> None:
         """Forget the tokens of all texts."""
         self._known.clear()
 
@@ -217,7 +217,7 @@ class PairEncoder(Protocol):
         """Return the pairs of each passage, in the order given."""
         ...
 
-    def forget(self) -> None:
+    def clear_cache(self) -> None:
         """Forget what was remembered of earlier texts."""
         ...
 
@@ -285,9 +285,9 @@ class TemplatePairEncoder:
             made.append(PassagePairs(pairs, tuple(_characters(tokens, window) for window in windows)))
         return made
 
-    def forget(self) -> None:
+    def clear_cache(self) -> None:
         """Forget the tokens and the sentences of all texts."""
-        self._reader.forget()
+        self._reader.clear_cache()
         self._breaks.clear()
 
     def _windows(self, text: str, tokens: TextTokens, room: int) -> list[Span]:
@@ -334,7 +334,7 @@ class TokenizerPairEncoder:
             self._notices.tell(message, cut, len(whole), self._max_length, max(map(len, whole)))
         return [PassagePairs((pair,), (None,)) for pair in kept]
 
-    def forget(self) -> None:
+    def clear_cache(self) -> None:
         """Do nothing: nothing is remembered here."""
 
     def _cut(self, pair: TokenPair, question: str, passage: str) -> TokenPair:

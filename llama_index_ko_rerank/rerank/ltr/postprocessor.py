@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from llama_index.core.bridge.pydantic import Field, PrivateAttr, ValidationError
+from llama_index.core.callbacks import CallbackManager
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 from numpy.typing import NDArray
 
 from llama_index_ko_rerank.errors import InvalidSetting, UnsuitableModel
-from llama_index_ko_rerank.rerank.events import announced, to_invalid_setting, validate_field_names
+from llama_index_ko_rerank.rerank.events import announced, to_invalid_setting
 from llama_index_ko_rerank.rerank.ltr.features import FeatureExtractor
 from llama_index_ko_rerank.rerank.ltr.model import DEFAULT, LearningToRank, load_ranker
 from llama_index_ko_rerank.rerank.ltr.statistics import LexicalStatistics
@@ -72,14 +74,16 @@ class LearningToRankPostprocessor(BaseNodePostprocessor):
     `to_dict` and `to_json` keep the settings and not the index: give a restored one its index with `attach`.
 
     Raises:
-        InvalidSetting: A parameter is unknown or out of range, on construction; no index is attached, on use.
+        InvalidSetting: A parameter is out of range, on construction; no index is attached, on use.
         ModelNotFound: There are no such weights; on construction.
         UnsuitableModel: The weights are for other features or another tokenizer; on construction or `attach`.
         BlankQuery: A question is missing or blank; on use.
     """
 
-    top_n: int = Field(default=5, description="How many nodes to return at most, 1 or more.")
-    candidates: int = Field(default=30, description="How many of the incoming nodes are reordered, 1 or more.")
+    top_n: int = Field(default=5, ge=1, strict=True, description="How many nodes to return at most, 1 or more.")
+    candidates: int = Field(
+        default=30, ge=1, strict=True, description="How many of the incoming nodes are reordered, 1 or more."
+    )
     weights: str = Field(default=DEFAULT, description="`default`, or the path of a file of fitted weights.")
     dense_retriever: str | None = Field(
         default=None, description="The leg whose rank and score are features, for weights fitted with the set `dense`."
@@ -94,26 +98,69 @@ class LearningToRankPostprocessor(BaseNodePostprocessor):
     _ranker: LearningToRank = PrivateAttr()
     _extractor: FeatureExtractor | None = PrivateAttr(default=None)
 
-    def __init__(self, **settings: Any) -> None:
-        validate_field_names(type(self), settings, at_least_one=("top_n", "candidates"))
+    def __init__(
+        self,
+        *,
+        top_n: int = 5,
+        candidates: int = 30,
+        weights: str | Path = DEFAULT,
+        dense_retriever: str | None = None,
+        metadata_mode: MetadataMode = MetadataMode.EMBED,
+        keep_retrieval_score: bool = False,
+        callback_manager: CallbackManager | None = None,
+    ) -> None:
+        settings: dict[str, Any] = {
+            "top_n": top_n,
+            "candidates": candidates,
+            "weights": str(weights),
+            "dense_retriever": dense_retriever,
+            "metadata_mode": metadata_mode,
+            "keep_retrieval_score": keep_retrieval_score,
+            "callback_manager": callback_manager or CallbackManager(),
+        }
         try:
             super().__init__(**settings)
-        except ValidationError as problem:
-            raise to_invalid_setting(problem) from problem
+        except ValidationError as error:
+            raise to_invalid_setting(error) from error
         self._ranker = load_ranker(self.weights)
 
     @classmethod
     def from_index(
-        cls, lexical_index: LexicalStatistics, *, scorer: PairScorer | None = None, **settings: Any
+        cls,
+        lexical_index: LexicalStatistics,
+        *,
+        scorer: PairScorer | None = None,
+        top_n: int = 5,
+        candidates: int = 30,
+        weights: str | Path = DEFAULT,
+        dense_retriever: str | None = None,
+        metadata_mode: MetadataMode = MetadataMode.EMBED,
+        keep_retrieval_score: bool = False,
+        callback_manager: CallbackManager | None = None,
     ) -> LearningToRankPostprocessor:
         """Make one for a collection.
 
         Args:
             lexical_index: Its lexical index with both views, such as `KoreanBM25Retriever.lexical_index`.
             scorer: The cross-encoder, for weights fitted with the set ``cross-encoder``.
-            settings: The fields of the class.
+            top_n: As the field, and so the others.
+            candidates: As the field.
+            weights: As the field.
+            dense_retriever: As the field.
+            metadata_mode: As the field.
+            keep_retrieval_score: As the field.
+            callback_manager: LlamaIndex's.
         """
-        return cls(**settings).attach(lexical_index, scorer=scorer)
+        ranker = cls(
+            top_n=top_n,
+            candidates=candidates,
+            weights=weights,
+            dense_retriever=dense_retriever,
+            metadata_mode=metadata_mode,
+            keep_retrieval_score=keep_retrieval_score,
+            callback_manager=callback_manager,
+        )
+        return ranker.attach(lexical_index, scorer=scorer)
 
     def attach(
         self, lexical_index: LexicalStatistics, *, scorer: PairScorer | None = None

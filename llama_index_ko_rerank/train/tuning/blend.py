@@ -10,7 +10,7 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import NodeWithScore, QueryBundle
 from numpy.typing import NDArray
 
-from llama_index_ko_rerank.rerank.nodes import blended
+from llama_index_ko_rerank.rerank.nodes import interpolate_scores
 
 _SHARES = np.linspace(0.95, 0.0, 20)
 """The shares of the first stage that are tried, the largest first: of equally good ones it is taken."""
@@ -32,7 +32,7 @@ class BlendExample:
 
     def reciprocal_rank(self, share: float) -> float:
         """Return 1 / rank of the first answer among the first ten, 0 where there is none."""
-        scores = blended(self.retrieval, self.probabilities, blend=share)
+        scores = interpolate_scores(self.retrieval, self.probabilities, retrieval_weight=share)
         first = np.argsort(-scores, kind="stable")[:10]
         hits = np.flatnonzero(np.isin(first, self.relevant))
         return 1.0 / (1 + int(hits[0])) if len(hits) else 0.0

@@ -39,7 +39,7 @@ class FittedSearch:
         gains: By part, MRR@10 with it less MRR@10 without it, on held-out questions: ``fusion`` against the best leg,
             ``default ranker`` against the first stage, ``fitted ranker`` against the better of these two,
             ``cross-encoder`` against what was best before it.
-        blend: The share of the first stage in the scores of the cross-encoder, 0-1; None where there is none.
+        retrieval_weight: The weight of the first stage beside the cross-encoder, 0-1; None where there is none.
     """
 
     questions: int
@@ -47,7 +47,7 @@ class FittedSearch:
     ranker: RankerChoice
     fitted_ranker: LearningToRank
     gains: dict[str, Interval]
-    blend: float | None = None
+    retrieval_weight: float | None = None
 
 
 def tune_search(
@@ -65,13 +65,13 @@ def tune_search(
     All gains come from cross-validation over passages. The fusion stays where `fit_weights` finds that it gains. The
     ranker that ships, which was fitted on much more, stays where it does not lose; one fitted here replaces it only
     where its gain over it is certain, that is, where the 95 % interval is above 0. So does the cross-encoder, which is
-    much slower: its scores are blended with those of the first stage, in the share that is best.
+    much slower: its scores are interpolated with those of the first stage, with the best weight.
 
     Args:
         lexical: The lexical retriever over the collection, as deep as the ranker's candidates.
         dev_set: 100 questions or more; its passage ids are the collection's node ids.
         dense: A retriever over vectors of the same nodes, where there is one.
-        reranker: A cross-encoder, where there is one, that returns all candidates with probabilities and no blend.
+        reranker: A cross-encoder, where there is one, that returns all candidates with their probabilities.
         folds: How many parts cross-validation makes.
         seed: Of the parts, the networks and the intervals.
         on_step: Told what begins.
@@ -106,19 +106,19 @@ def tune_search(
     gains["fitted ranker"] = paired_difference(values["fitted"], values[choice], seed=seed)
     if gains["fitted ranker"].low > 0:
         choice = "fitted"
-    blend = None
+    retrieval_weight = None
     if reranker is not None:
         on_step("reading the candidates with the cross-encoder")
         judged = [
             blend_example(question.text, hits, example.relevant, reranker)
             for question, hits, example in zip(dev_set.questions, found, examples, strict=True)
         ]
-        blend = best_share(judged)
+        retrieval_weight = best_share(judged)
         in_turn = held_out_values(judged, held_out_parts(dev_set.questions, folds, seed))
         gains["cross-encoder"] = paired_difference(in_turn, values[choice], seed=seed)
         if gains["cross-encoder"].low > 0:
             choice = "cross-encoder"
-    return FittedSearch(len(dev_set.questions), fusion, choice, fitted, gains, blend)
+    return FittedSearch(len(dev_set.questions), fusion, choice, fitted, gains, retrieval_weight)
 
 
 def _examples(
