@@ -160,8 +160,8 @@ class CrossEncoderNodePostprocessor(BaseNodePostprocessor):
     ``unpadded``), other families in padded batches of similar length (``padded``). ``dtype="bfloat16"`` is up to three
     times as fast on processors with AMX or AVX512-BF16 and changes a logit in about its third digit; ``auto`` takes it
     where it is fast. With `cascade` all candidates are read in bfloat16, and in float32 those that could be among the
-    first `top_n`: those whose logit would reach them if it were off by three times the usual difference,
-    which is learnt from the first questions, at least 120 passages, and on. The list that comes back is that of float32.
+    first `top_n`: those whose logit would reach them if it were off by three times the usual difference, learnt from
+    the first questions, at least 120 passages, and on. The list that comes back is that of float32.
 
     **What is remembered**, each up to a bound: tokens of passages, sentences of long ones, and the scores of 50,000
     pairs of question and passage, so that a repeated question costs no forward. `clear_cache` empties all that.
