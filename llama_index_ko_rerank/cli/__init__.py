@@ -12,7 +12,6 @@ from llama_index_ko_rerank.cli import (
     demo,
     doctor,
     evaluate,
-    explain,
     fit,
     index,
     models,
@@ -38,7 +37,7 @@ app.command("index")(index.index)
 app.command("doctor")(doctor.doctor)
 app.command("chat")(chat.chat)
 app.command("search")(search.search)
-app.command("explain")(explain.explain)
+app.command("explain")(search.explain)
 app.command("fit")(fit.fit)
 app.command("evaluate")(evaluate.evaluate)
 app.command("serve")(serve.serve)
@@ -50,7 +49,7 @@ def main() -> None:
     """Run the command line; an error of ours is one line on the error stream and exit code 1."""
     try:
         app()
-    except KoRerankError as problem:
-        errors.print(f"[bold red]{type(problem).__name__}[/]: ", end="")
-        errors.print(str(problem), markup=False, highlight=False)
+    except KoRerankError as error:
+        errors.print(f"[bold red]{type(error).__name__}[/]: ", end="")
+        errors.print(str(error), markup=False, highlight=False)
         sys.exit(1)

@@ -13,8 +13,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from llama_index_ko_rerank.catalog import DEFAULT_EMBEDDING
-from llama_index_ko_rerank.cli.console import configure, errors, output
-from llama_index_ko_rerank.cli.llm_option import LlmModel, LlmUrl, llm_of
+from llama_index_ko_rerank.cli.console import LlmModel, LlmUrl, configure, errors, llm_of, show_line
 from llama_index_ko_rerank.cli.train import DATA
 
 if TYPE_CHECKING:
@@ -86,21 +85,19 @@ def _shown() -> Iterator[tuple[Callable[[str], None], Callable[[str, int, int], 
 
 def _show(result: AdaptResult) -> None:
     report = result.report
-    _line(f"{result.documents:,} documents, {result.passages:,} passages in {result.folder}, {result.seconds:.0f} s")
+    show_line(
+        f"{result.documents:,} documents, {result.passages:,} passages in {result.folder}, {result.seconds:.0f} s"
+    )
     for part, counts in report["questions"].items():
-        _line(
+        show_line(
             f"questions, {part}: {counts['made']:,} made, {counts['not_found']:,} not found, "
             f"{counts['too_easy']:,} too easy, {counts['kept']:,} kept"
         )
     for name, (value, low, high) in report["embedding"]["figures"].items():
-        _line(f"embedding, {name}: nDCG@10 {value:.3f} [{low:.3f}, {high:.3f}]")
-    _line(f"kept: {result.embedding}")
+        show_line(f"embedding, {name}: nDCG@10 {value:.3f} [{low:.3f}, {high:.3f}]")
+    show_line(f"kept: {result.embedding}")
     for name, (value, low, high) in report["measured"]["gains"].items():
-        _line(f"{name}: {value:+.3f} [{low:+.3f}, {high:+.3f}] MRR@10")
+        show_line(f"{name}: {value:+.3f} [{low:+.3f}, {high:+.3f}] MRR@10")
     for refusal in result.refused:
-        _line(f"! {str(refusal.path).encode('utf-8', 'backslashreplace').decode()} {refusal.reason}")
-    _line(f"{report['warning']} All figures: {result.folder / 'report.md'}")
-
-
-def _line(text: str) -> None:
-    output.print(text, markup=False, highlight=False, soft_wrap=True)
+        show_line(f"! {str(refusal.path).encode('utf-8', 'backslashreplace').decode()} {refusal.reason}")
+    show_line(f"{report['warning']} All figures: {result.folder / 'report.md'}")

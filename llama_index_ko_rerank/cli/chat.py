@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from llama_index_ko_rerank.cli.console import configure, errors, output
-from llama_index_ko_rerank.cli.llm_option import LlmModel, LlmUrl, llm_of
+from llama_index_ko_rerank.cli.console import LlmModel, LlmUrl, configure, errors, llm_of, output
 from llama_index_ko_rerank.errors import InvalidSetting
 
 _PORT = 7860
@@ -46,7 +45,7 @@ def _check_free(host: str, port: int) -> None:
     try:
         with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
             pass
-    except OSError as problem:
+    except OSError as error:
         raise InvalidSetting(
-            f"cannot listen on {host} port {port}: {problem.strerror or problem}; name another --host or --port"
-        ) from problem
+            f"cannot listen on {host} port {port}: {error.strerror or error}; name another --host or --port"
+        ) from error

@@ -13,7 +13,7 @@ from rich.markdown import Markdown
 
 from llama_index_ko_rerank.catalog import DEFAULT_EMBEDDING, DEFAULT_RERANKER
 from llama_index_ko_rerank.cli.console import configure, errors, output
-from llama_index_ko_rerank.cli.evaluate import measured
+from llama_index_ko_rerank.cli.evaluate import measured, show_report
 from llama_index_ko_rerank.errors import InvalidSetting
 
 if TYPE_CHECKING:
@@ -58,7 +58,6 @@ def demo(
     """
     configure()
     _make_room(out)
-    from llama_index_ko_rerank.cli.report_table import show_report
     from llama_index_ko_rerank.collection import Collection
     from llama_index_ko_rerank.data import load_dataset
     from llama_index_ko_rerank.evaluate import plot_comparison

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llama_index_ko_rerank.cli.console import configure, output
+from llama_index_ko_rerank.cli.console import configure, show_line
 
 if TYPE_CHECKING:
     from llama_index_ko_rerank.collection import Collection, CollectionReport
@@ -33,20 +33,20 @@ def doctor(
     collection = Collection.open(folder)
     report = collection.doctor(repair=repair)
     for line in report.repairs:
-        _line(f"repair: {line}")
+        show_line(f"repair: {line}")
     if len(report.indexes) == 1 and "index" in report.indexes:
         for name, value in _facts(collection, report):
-            _line(f"{name:<18}{value}")
+            show_line(f"{name:<18}{value}")
     else:
         for name, index in report.indexes.items():
-            _line(f"{name:<18}{index.node_count:,} passages, {index.vector_count:,} vectors")
+            show_line(f"{name:<18}{index.node_count:,} passages, {index.vector_count:,} vectors")
     for problem in report.problems:
-        _line(f"! {problem}")
+        show_line(f"! {problem}")
     if report.problems:
         if not repair:
-            _line(f"`ko-rerank doctor {folder} --repair` makes the snapshots again, and never changes the table")
+            show_line(f"`ko-rerank doctor {folder} --repair` makes the snapshots again, and never changes the table")
         raise typer.Exit(1)
-    _line("nothing is damaged")
+    show_line("nothing is damaged")
 
 
 def _facts(collection: Collection, found: CollectionReport) -> Iterator[tuple[str, str]]:
@@ -83,7 +83,3 @@ def _lexical(status: LexicalIndexStatus) -> str:
 def _sizes(folder: Path) -> dict[str, int]:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return {f"{folder.name}/{path.relative_to(folder).as_posix()}": path.stat().st_size for path in files}
-
-
-def _line(text: str) -> None:
-    output.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.table import Table
+from rich.text import Text
 
 from llama_index_ko_rerank.cli.console import configure, errors, output, progress
 from llama_index_ko_rerank.cli.train import DATA
@@ -16,9 +18,18 @@ from llama_index_ko_rerank.cli.train import DATA
 if TYPE_CHECKING:
     from llama_index_ko_rerank.data import RetrievalDataset
     from llama_index_ko_rerank.evaluate import EvaluationReport, SearchSystem
+    from llama_index_ko_rerank.evaluate.significance import Interval
 
 SCRATCH = "scratch"
 DEFAULT_SYSTEMS = "bm25,dense-base,dense,hybrid,hybrid+rerank"
+_COLUMNS = {
+    "hit@1": "Hit@1",
+    "hit@3": "Hit@3",
+    "hit@10": "Hit@10",
+    "mrr@10": "MRR@10",
+    "ndcg@10": "nDCG@10",
+    "candidate_recall": "recall",
+}
 
 
 def evaluate(
@@ -39,7 +50,6 @@ def evaluate(
 ) -> None:
     """Compare search systems: HitRate, MRR and nDCG with intervals, and milliseconds a question."""
     configure()
-    from llama_index_ko_rerank.cli.report_table import show_report
     from llama_index_ko_rerank.cli.scratch_models import ScratchModels
     from llama_index_ko_rerank.data import dataset_nodes, load_dataset
     from llama_index_ko_rerank.evaluate.systems import SYSTEMS, SystemParts, build_systems, check_names
@@ -86,3 +96,35 @@ def measured(
             update(sum(done.values()), questions * len(done))
 
         return evaluate_retrieval(systems, dataset, command=command, seed=seed, limit=limit, on_progress=count)
+
+
+def show_report(report: EvaluationReport) -> None:
+    """Print one row a system: each measure with its 95 % interval under it, and the median milliseconds a question."""
+    from llama_index_ko_rerank.evaluate.formatting import milliseconds_text
+
+    table = Table("system", *_COLUMNS.values(), "ms", box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name, result in report.systems.items():
+        intervals = report.intervals[name]
+        cells = [_cell(intervals[metric]) for metric in _COLUMNS]
+        table.add_row(Text(name, style="bold"), *cells, milliseconds_text(result.latency_ms["total"]["p50"]))
+    output.print(
+        f"{report.dataset} {report.split}: {report.questions:,} questions over {report.passages:,} passages\n",
+        style="bold",
+        highlight=False,
+    )
+    output.print(table)
+    output.print(
+        "\nUnder each figure its 95 % interval. recall is that of the candidates before reranking, and no HitRate@10. "
+        "ms is the median a question.",
+        style="dim",
+        highlight=False,
+    )
+
+
+def _cell(interval: Interval) -> Text:
+    from llama_index_ko_rerank.evaluate.formatting import share_text
+
+    low, high = (f"{end:.2f}".removeprefix("0") for end in (interval.low, interval.high))
+    return Text.assemble(share_text(interval.value), "\n", (f"{low}-{high}", "dim"))

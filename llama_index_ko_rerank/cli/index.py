@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from llama_index_ko_rerank.cli.console import configure, output, progress
-from llama_index_ko_rerank.cli.index_ray import QDRANT_KEY, OnRay, index_into_qdrant
-from llama_index_ko_rerank.cli.index_report import reading, refresh, show_plan, show_report
+from llama_index_ko_rerank.catalog import DEFAULT_EMBEDDING
+from llama_index_ko_rerank.cli.console import configure, errors, output, progress, show_line
 from llama_index_ko_rerank.cli.train import DATA
 from llama_index_ko_rerank.errors import InvalidSetting
 
 if TYPE_CHECKING:
     from llama_index_ko_rerank.collection import Collection
+    from llama_index_ko_rerank.ingest.documents import SkippedFile
+    from llama_index_ko_rerank.ingest.sync import SyncPlan, SyncReport
 
+QDRANT_KEY = "KO_RERANK_QDRANT_API_KEY"
 _MAX_MB = 50
+_LISTED = 20
 
 
 class Engine(StrEnum):
@@ -80,9 +89,9 @@ def index(
     if data and (dry_run or prune):
         raise InvalidSetting("--dry-run and --prune go with --source; a data set is indexed as a whole")
     if qdrant:
-        index_into_qdrant(str(folder), data or "", qdrant, embed_model, overwrite=overwrite, address=address)
+        _index_into_qdrant(str(folder), data or "", qdrant, embed_model, overwrite=overwrite, address=address)
     elif engine is Engine.RAY:
-        ray = OnRay(folder, embed_model, rerank_model, overwrite=overwrite, address=address, shards=shards)
+        ray = _RayIndexing(folder, embed_model, rerank_model, overwrite=overwrite, address=address, shards=shards)
         if source:
             ray.index_files(source, prune=prune, max_mb=max_mb, dry_run=dry_run)
         else:
@@ -96,7 +105,7 @@ def index(
                 _index_files(collection, source, prune=prune, max_mb=max_mb, dry_run=dry_run)
             else:
                 count = collection.index_dataset(data or "", show_progress=output.is_terminal)
-                refresh(collection)
+                _refresh(collection)
                 output.print(f"{count} passages are in [bold]{folder}[/]")
 
 
@@ -104,11 +113,187 @@ def _index_files(collection: Collection, sources: list[Path], *, prune: bool, ma
     with progress("Comparing") as compare:
         plan = collection.plan_files(sources, max_mb=max_mb, prune=prune, on_progress=compare)
     if dry_run:
-        show_plan(plan)
+        _show_plan(plan)
         return
-    with reading(plan) as update:
+    with _reading(plan) as update:
         report = collection.apply_plan(plan, on_progress=update)
-    refresh(collection)
-    show_report(plan, report, collection.folder)
+    _refresh(collection)
+    _show_report(plan, report, collection.folder)
     if report.failed and not (report.added or report.changed or report.unchanged):
         raise typer.Exit(1)
+
+
+class _RayIndexing:
+    """Indexing on Ray into the shards of a collection."""
+
+    def __init__(
+        self,
+        folder: Path,
+        embed_model: str | None,
+        rerank_model: str | None,
+        *,
+        overwrite: bool,
+        address: str | None,
+        shards: int | None,
+    ) -> None:
+        from llama_index_ko_rerank.collection import Collection
+        from llama_index_ko_rerank.extras import require_ray
+        from llama_index_ko_rerank.scale.ray.plan import choose_shards
+
+        require_ray()
+        choose_shards(folder, shards)
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        self._overwrite, self._address, self._shards = overwrite, address, shards
+        self._collection = Collection.open_or_create(
+            folder, embed_model=embed_model, rerank_model=rerank_model, overwrite=overwrite
+        )
+
+    def index_files(self, sources: list[Path], *, prune: bool, max_mb: int, dry_run: bool) -> None:
+        """Bring the shards up to date with files."""
+        from llama_index_ko_rerank.scale import ingest_files, plan_shards
+
+        collection = self._collection
+        with progress("Comparing") as compare:
+            plan = plan_shards(
+                collection.folder,
+                sources,
+                embed_model=collection.embed_model,
+                shards=self._shards,
+                max_mb=max_mb,
+                prune=prune,
+                reset=self._overwrite,
+                on_progress=compare,
+            )
+        if dry_run:
+            _show_plan(plan.whole)
+            return
+        collection.save_settings(collection.settings)
+        with _reading(plan.whole) as update:
+            report = ingest_files(plan, embed_model=collection.embed_model, address=self._address, on_progress=update)
+        _refresh(collection)
+        _show_report(plan.whole, report, collection.folder)
+        if report.failed and not (report.added or report.changed or report.unchanged):
+            raise typer.Exit(1)
+
+    def index_dataset(self, data: str) -> None:
+        """Fill the shards with the passages of a data set."""
+        from llama_index_ko_rerank.scale import ingest_passages, open_passages
+
+        collection, source = self._collection, open_passages(data)
+        with progress("Indexing") as update:
+            report = ingest_passages(
+                collection.folder,
+                source,
+                embed_model=collection.embed_model,
+                shards=self._shards,
+                overwrite=self._overwrite,
+                address=self._address,
+                on_progress=lambda report: update(report.files_done, source.count),
+            )
+        collection.save_settings(collection.settings)
+        _refresh(collection)
+        _show_passages(report, collection.folder)
+
+
+def _index_into_qdrant(
+    name: str, data: str, url: str, embed_model: str | None, *, overwrite: bool, address: str | None
+) -> None:
+    """Fill a collection at Qdrant with the passages of a data set."""
+    from llama_index_ko_rerank.embed import KoreanEmbedding
+    from llama_index_ko_rerank.extras import require_ray
+    from llama_index_ko_rerank.scale import open_passages
+    from llama_index_ko_rerank.scale.qdrant import ingest_passages_into_qdrant
+    from llama_index_ko_rerank.scale.qdrant.connecting import check_url
+
+    check_url(url)
+    if "/" in name:
+        raise InvalidSetting(f"a collection at Qdrant has a name without a slash, not {name!r}")
+    require_ray()
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    source = open_passages(data)
+    with progress("Indexing") as update:
+        report = ingest_passages_into_qdrant(
+            url,
+            name,
+            source,
+            embed_model=KoreanEmbedding(embed_model or DEFAULT_EMBEDDING),
+            api_key=os.environ.get(QDRANT_KEY),
+            overwrite=overwrite,
+            address=address,
+            on_progress=update,
+        )
+    _show_passages(report, name)
+
+
+def _show_passages(report: SyncReport, place: Path | str) -> None:
+    added, unchanged = report.added + report.changed, report.unchanged
+    output.print(f"added {added}, unchanged {unchanged}, without text {len(report.failed)}, in [bold]{place}[/]")
+
+
+@contextmanager
+def _reading(plan: SyncPlan) -> Iterator[Callable[[SyncReport], None]]:
+    """Show how far a plan is, its rate and the time left, which counts by the bytes of the files."""
+    columns = (TextColumn("Indexing"), BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
+    started = time.monotonic()
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as bar:
+        task = bar.add_task("", total=sum(planned.file.size for planned in plan.to_read))
+
+        def update(report: SyncReport) -> None:
+            rate = report.chunks / max(time.monotonic() - started, 0.001)
+            done = f"{report.files_done:,}/{len(plan.to_read):,} files, {report.chunks:,} passages, {rate:,.0f}/s"
+            bar.update(task, completed=report.bytes_done, description=done)
+
+        yield update
+
+
+def _refresh(collection: Collection) -> None:
+    """Bring the lexical index up to date under a bar."""
+    with progress("Tokenising") as update:
+        collection.refresh(on_progress=update)
+
+
+def _show_plan(plan: SyncPlan) -> None:
+    """Say what would be done."""
+    new = [str(planned.file.path) for planned in plan.to_read if planned.record is None]
+    changed = [str(planned.file.path) for planned in plan.to_read if planned.record is not None]
+    deleted = [os.path.normpath(plan.folder / document_id) for document_id in plan.deleted]
+    show_line(f"{len(new)} to add, {len(changed)} to read again, {plan.unchanged} unchanged, {len(deleted)} to delete")
+    for mark, paths in (("+", new), ("~", changed), ("-", deleted)):
+        _list(f"{mark} {path}" for path in paths)
+    _show_refused(plan.refused)
+    _show_passed_over(plan)
+
+
+def _show_report(plan: SyncPlan, report: SyncReport, folder: Path) -> None:
+    """Say what was done."""
+    show_line(
+        f"added {report.added}, changed {report.changed}, unchanged {report.unchanged}, deleted {report.deleted}, "
+        f"failed {len(report.failed)}: {report.chunks:,} passages in {report.seconds:.1f} s, in {folder}"
+    )
+    _show_refused(report.failed)
+    _show_passed_over(plan)
+
+
+def _show_refused(refused: Iterable[SkippedFile]) -> None:
+    for refusal in sorted(refused, key=lambda refusal: refusal.path):
+        path = str(refusal.path).encode("utf-8", "backslashreplace").decode("utf-8")
+        show_line(f"! {path} {refusal.reason}")
+
+
+def _show_passed_over(plan: SyncPlan) -> None:
+    others = ", ".join(f"{count} {suffix}" for suffix, count in plan.unsupported_suffixes.most_common(_LISTED))
+    parts = [
+        f"{plan.hidden} hidden" if plan.hidden else "",
+        f"{plan.internal_symlinks} links to files of the same folder" if plan.internal_symlinks else "",
+        f"of other kinds {others}" if others else "",
+    ]
+    if any(parts):
+        show_line("passed over: " + "; ".join(part for part in parts if part))
+
+
+def _list(lines: Iterable[str]) -> None:
+    every = list(lines)
+    for line in every[:_LISTED]:
+        show_line(line)
+    if len(every) > _LISTED:
+        show_line(f"  and {len(every) - _LISTED} more")

@@ -9,7 +9,7 @@ from llama_index.core.base.llms.types import ChatMessage
 
 from llama_index_ko_rerank.answer import build_chat_engine, connect_llm
 from llama_index_ko_rerank.answer.llm import API_KEY_ENV, LlmUnavailable
-from llama_index_ko_rerank.cli.llm_option import llm_of
+from llama_index_ko_rerank.cli.console import llm_of
 from llama_index_ko_rerank.errors import InvalidSetting
 from tests.answer.scripted_server import scripted_server
 from tests.corpora.answers import BigramRetriever, handbook
@@ -189,7 +189,7 @@ def test_the_options_go_together():
 
 def test_importing_the_connection_loads_no_client():
     code = (
-        "import sys, llama_index_ko_rerank.answer.llm, llama_index_ko_rerank.cli.llm_option\n"
+        "import sys, llama_index_ko_rerank.answer.llm, llama_index_ko_rerank.cli.console\n"
         "print(sorted({'openai', 'httpx', 'llama_index', 'torch'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
