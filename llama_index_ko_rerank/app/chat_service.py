@@ -20,9 +20,9 @@ from llama_index_ko_rerank.answer.extractive import ExtractiveSynthesizer
 from llama_index_ko_rerank.answer.generative import NumberedSourcesSynthesizer
 from llama_index_ko_rerank.answer.synthesis import SourcedSynthesizer
 from llama_index_ko_rerank.app.components import SearchComponents, SearchOptions
-from llama_index_ko_rerank.app.gate import Gate, TooBusy
 from llama_index_ko_rerank.app.source_view import Outranked, SourceView, outranked, view_sources
 from llama_index_ko_rerank.errors import BlankQuery, InvalidText, KoRerankError
+from llama_index_ko_rerank.limits import ConcurrencyLimiter, Overloaded
 from llama_index_ko_rerank.text.normalize import check_query
 
 LONGEST_QUESTION = 500
@@ -117,7 +117,7 @@ class ChatService:
         self, parts: SearchComponents, llm: LLM | None = None, *, searches: int | None = None, places: int = PLACES
     ) -> None:
         self.parts = parts
-        self.gate = Gate(searches=searches or os.cpu_count() or 1, places=places)
+        self.limiter = ConcurrencyLimiter(max_concurrent=searches or os.cpu_count() or 1, max_admitted=places)
         self._copies = llm is None
         self._condenser = Condenser(llm)
         self._synthesizer: SourcedSynthesizer = (
@@ -144,10 +144,11 @@ class ChatService:
             return
         asked = ViewState(check_query(question), switches)
         try:
-            async with self.gate.place(), aclosing(self._answered(asked, earlier)) as steps:
-                async for asked in steps:
-                    yield asked
-        except TooBusy:
+            with self.limiter.admit():
+                async with aclosing(self._answered(asked, earlier)) as steps:
+                    async for asked in steps:
+                        yield asked
+        except Overloaded:
             yield replace(asked, stage="refused", notice=_BUSY)
         except KoRerankError as error:
             yield replace(asked, stage="refused", notice=_FAILED.format(error=error))
@@ -158,7 +159,7 @@ class ChatService:
         meant = await self._condenser.acondense(asked.question, _messages(earlier))
         asked = replace(asked, searched=meant.text)
         waiting = time.perf_counter()
-        async with self.gate.turn():
+        async with self.limiter.slot():
             waited_ms = _since(waiting)
             found = await self._search(asked)
             shown = await asyncio.to_thread(self._shown, asked, found)

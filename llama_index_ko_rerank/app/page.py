@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncGenerator
 from html import escape
 from typing import Any
+
+import gradio as gr
+from fastapi import FastAPI
 
 from llama_index_ko_rerank.app.chat_service import LONGEST_QUESTION, ChatService, Turn, ViewState
 from llama_index_ko_rerank.app.components import SearchOptions
 from llama_index_ko_rerank.app.render_answer import answer_html, welcome_html
 from llama_index_ko_rerank.app.render_sources import sources_html
 from llama_index_ko_rerank.app.strings_ko import LEGS, RERANKERS, SOURCE_COUNTS
-from llama_index_ko_rerank.extras import require
-
-os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read by gradio when it is imported and when a page is made
-require("chat", "gradio", needed_for="the chat page")
-
-import gradio as gr  # noqa: E402  # after the guard
-from fastapi import FastAPI  # noqa: E402
 
 _FONTS = ("Pretendard Variable", "Pretendard", "NanumGothic", "Noto Sans KR", "system-ui", "sans-serif")
 _MONO = ("ui-monospace", "D2Coding", "NanumGothicCoding", "monospace")

@@ -10,8 +10,8 @@ from fastapi import FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.staticfiles import StaticFiles
 
+from llama_index_ko_rerank.app import require_chat
 from llama_index_ko_rerank.app.chat_service import ChatService
-from llama_index_ko_rerank.app.page import mount_page
 from llama_index_ko_rerank.app.security import PAGE_FILES, SecurityMiddleware
 
 _FOLDER = Path(__file__).parent / "files"
@@ -24,6 +24,9 @@ def build_server(answerer: ChatService, *, host: str = "127.0.0.1", port: int = 
     Where it listens on this machine only, it answers only to this machine's names, so that no web site can read it by
     a name of its own that leads here.
     """
+    require_chat()
+    from llama_index_ko_rerank.app.page import mount_page
+
     app = FastAPI(title="ko-rerank", docs_url=None, redoc_url=None, openapi_url=None)
     app.mount(PAGE_FILES, StaticFiles(directory=_FOLDER))
     mount_page(app, answerer, host=host, port=port)

@@ -27,6 +27,9 @@ def chat(
     configure()
     writer = llm_of(llm, llm_model)
     _check_free(host, port)
+    from llama_index_ko_rerank.app import require_chat
+
+    require_chat()
     from llama_index_ko_rerank.app.chat_service import ChatService
     from llama_index_ko_rerank.app.components import open_components, warm_up
     from llama_index_ko_rerank.app.server import is_loopback, serve

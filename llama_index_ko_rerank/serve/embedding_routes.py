@@ -80,7 +80,7 @@ def embedding_routes(service: Service) -> APIRouter:
         _check_dimensions(body.dimensions, embedding.dimension)
         service.check_texts("input", texts)
         get_context(request).note(texts=texts)
-        async with service.gate.place():
+        async with service.limiter.slot():
             vectors = await _vectors(embedding, texts, is_query=body.input_type == "query")
             tokens = await asyncio.to_thread(_token_count, embedding, texts)
         data = [

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from llama_index_ko_rerank.errors import IndexBusy, KoRerankError, TextError
+from llama_index_ko_rerank.limits import LimitReached, Overloaded
 
 FailureShape = Literal["openai", "tei", "detail"]
 
@@ -93,8 +94,11 @@ def error_response(path: str, problem: HTTPException) -> JSONResponse:
     return JSONResponse(content, problem.status_code, problem.headers)
 
 
-def refusal_of(problem: KoRerankError) -> HTTPException:
+def refusal_of(problem: KoRerankError | LimitReached) -> HTTPException:
     """Say which status an error of this package is; one that the client did not cause is told without its words."""
+    if isinstance(problem, LimitReached):
+        status = 429 if isinstance(problem, Overloaded) else 503
+        return refusal(status, str(problem), retry_after_s=problem.retry_after_s)
     if isinstance(problem, TextError):
         return refusal(422, str(problem))
     if isinstance(problem, IndexBusy):

@@ -39,7 +39,7 @@ def health_routes(service: Service) -> APIRouter:
     @router.get(HEALTH, response_model=Health, responses={503: {"model": Health, "description": "The service stops."}})
     async def health() -> JSONResponse:
         """Say whether requests are let in: 200, or 503 from the moment that the service stops."""
-        closing = service.gate.closing
+        closing = service.limiter.closing
         content = {
             "status": "stopping" if closing else "ok",
             "rerank_model": models.rerank_name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from llama_index_ko_rerank.serve.limits import Gate
+from llama_index_ko_rerank.limits import ConcurrencyLimiter
 
 __all__ = ["CONTENT_TYPE_LATEST", "Metrics"]
 
@@ -16,11 +16,11 @@ class Metrics:
     """The figures of one service, in a registry of its own.
 
     Args:
-        gate: Whose counts are shown.
+        limiter: Whose counts are shown.
         paths: The paths that are counted by name; requests for any other are counted together.
     """
 
-    def __init__(self, gate: Gate, paths: frozenset[str]) -> None:
+    def __init__(self, limiter: ConcurrencyLimiter, paths: frozenset[str]) -> None:
         self._registry = CollectorRegistry()
         self._paths = paths
         self._requests = Counter(
@@ -37,9 +37,9 @@ class Metrics:
         under_way = Gauge(
             "ko_rerank_requests_under_way", "Requests that are not answered yet.", registry=self._registry
         )
-        under_way.set_function(lambda: gate.under_way)
+        under_way.set_function(lambda: limiter.under_way)
         waiting = Gauge("ko_rerank_requests_waiting", "Requests that wait for a place.", registry=self._registry)
-        waiting.set_function(lambda: gate.waiting)
+        waiting.set_function(lambda: limiter.waiting)
         ProcessCollector(registry=self._registry)
 
     def answered(self, path: str, status: int, seconds: float, texts: int) -> None:

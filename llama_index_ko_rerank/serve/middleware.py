@@ -1,4 +1,4 @@
-"""The door that every request comes through: its name, the key, the limits, and its line in the log."""
+"""ASGI middleware of every request: its id, the API key, the limits, and its line in the log."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from llama_index_ko_rerank.serve.errors import error_response, refusal
-from llama_index_ko_rerank.serve.limits import Gate
+from llama_index_ko_rerank.limits import ConcurrencyLimiter, LimitReached
+from llama_index_ko_rerank.serve.errors import error_response, refusal, refusal_of
 from llama_index_ko_rerank.serve.metrics import Metrics
 from llama_index_ko_rerank.serve.settings import ServerSettings
 
@@ -89,8 +89,8 @@ class RequestContext:
 
 def get_context(request: Request) -> RequestContext:
     """Return what is known of a request."""
-    visit: RequestContext = request.state.visit
-    return visit
+    context: RequestContext = request.state.context
+    return context
 
 
 HEALTH = "/health"
@@ -99,7 +99,7 @@ _OK = 200
 
 
 def stated_key(settings: ServerSettings) -> list[params.Depends]:
-    """Return what puts the key into OpenAPI; it is the door that checks it."""
+    """Return what puts the key into OpenAPI; `RequestMiddleware` checks it."""
     return [Depends(HTTPBearer(auto_error=False))] if settings.api_key else []
 
 
@@ -111,14 +111,16 @@ class RequestMiddleware:
     Args:
         app: What answers.
         settings: The key and the limits.
-        gate: What counts requests.
+        limiter: What counts requests.
         metrics: What is told of each answer.
     """
 
-    def __init__(self, app: ASGIApp, *, settings: ServerSettings, gate: Gate, metrics: Metrics) -> None:
+    def __init__(
+        self, app: ASGIApp, *, settings: ServerSettings, limiter: ConcurrencyLimiter, metrics: Metrics
+    ) -> None:
         self._app = app
         self._settings = settings
-        self._gate = gate
+        self._limiter = limiter
         self._metrics = metrics
         self._key = settings.api_key.encode() if settings.api_key else None
 
@@ -127,18 +129,22 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        visit = RequestContext(scope, log_texts=self._settings.log_texts)
-        scope.setdefault("state", {})["visit"] = visit
-        send = visit.naming(send)
+        context = RequestContext(scope, log_texts=self._settings.log_texts)
+        scope.setdefault("state", {})["context"] = context
+        send = context.naming(send)
         try:
-            await self._let_in(scope, receive, send)
+            await self._admit(scope, receive, send)
+        except LimitReached as error:
+            await error_response(context.path, refusal_of(error))(scope, receive, send)
         except HTTPException as problem:
-            await error_response(visit.path, problem)(scope, receive, send)
+            await error_response(context.path, problem)(scope, receive, send)
         finally:
-            self._metrics.answered(visit.path, visit.status, visit.seconds, visit.texts if visit.status == _OK else 0)
-            visit.log()
+            self._metrics.answered(
+                context.path, context.status, context.seconds, context.texts if context.status == _OK else 0
+            )
+            context.log()
 
-    async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
         headers = Headers(scope=scope)
         if path != HEALTH:
@@ -146,7 +152,7 @@ class RequestMiddleware:
         if path in (HEALTH, METRICS):
             await self._app(scope, receive, send)
             return
-        with self._gate.admit():
+        with self._limiter.admit():
             self._check_length(headers)
             await self._app(scope, self._bounded(receive), send)
 

@@ -12,9 +12,9 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index_ko_rerank.catalog import DEFAULT_EMBEDDING, DEFAULT_RERANKER, find_model
 from llama_index_ko_rerank.collection import Collection
 from llama_index_ko_rerank.embed import KoreanEmbedding
+from llama_index_ko_rerank.limits import ConcurrencyLimiter
 from llama_index_ko_rerank.rerank.cross_encoder.scorer import CrossEncoderScorer, ScorerSettings, load_scorer
 from llama_index_ko_rerank.serve.errors import refusal
-from llama_index_ko_rerank.serve.limits import Gate
 from llama_index_ko_rerank.serve.metrics import Metrics
 from llama_index_ko_rerank.serve.settings import ServerSettings
 
@@ -111,7 +111,7 @@ class Service:
 
     settings: ServerSettings
     models: Models
-    gate: Gate
+    limiter: ConcurrencyLimiter
     metrics: Metrics
 
     def check_texts(self, field: str, texts: Sequence[str]) -> None:

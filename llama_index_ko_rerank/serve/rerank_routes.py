@@ -90,10 +90,10 @@ def rerank_routes(service: Service) -> APIRouter:
     @router.post(RERANK, response_model=TeiRanking | CohereRanking, responses=documented("tei", *_STATUSES))
     async def rerank(request: Request, body: Annotated[EitherRerank, Body()]) -> JSONResponse:
         """Order passages by how well they answer a question; `texts` or `documents` tells the shape of the answer."""
-        visit = get_context(request)
+        context = get_context(request)
         if isinstance(body, TeiRerank):
-            return JSONResponse(await _tei(service, body, visit))
-        return JSONResponse(await _cohere(service, body, visit))
+            return JSONResponse(await _tei(service, body, context))
+        return JSONResponse(await _cohere(service, body, context))
 
     async def cohere_rerank(request: Request, body: CohereRerank) -> JSONResponse:
         """Order documents by how well they answer a question."""
@@ -111,11 +111,11 @@ def rerank_routes(service: Service) -> APIRouter:
     return router
 
 
-async def _tei(service: Service, body: TeiRerank, visit: RequestContext) -> list[dict[str, Any]]:
+async def _tei(service: Service, body: TeiRerank, context: RequestContext) -> list[dict[str, Any]]:
     service.check_query(body.query)
     service.check_texts("texts", body.texts)
-    visit.note(query=body.query, texts=body.texts)
-    async with service.gate.place():
+    context.note(query=body.query, texts=body.texts)
+    async with service.limiter.slot():
         ranked = await rank(service.models.scorer, body.query, body.texts)
     return [
         {
@@ -127,14 +127,14 @@ async def _tei(service: Service, body: TeiRerank, visit: RequestContext) -> list
     ]
 
 
-async def _cohere(service: Service, body: CohereRerank, visit: RequestContext) -> dict[str, Any]:
+async def _cohere(service: Service, body: CohereRerank, context: RequestContext) -> dict[str, Any]:
     models = service.models
     check_model(body.model, models.rerank_name)
     texts = [document if isinstance(document, str) else document.text for document in body.documents]
     service.check_query(body.query)
     service.check_texts("documents", texts)
-    visit.note(query=body.query, texts=texts)
-    async with service.gate.place():
+    context.note(query=body.query, texts=texts)
+    async with service.limiter.slot():
         ranked = await rank(models.scorer, body.query, texts, top_n=body.top_n)
     results = [
         {
@@ -144,4 +144,4 @@ async def _cohere(service: Service, body: CohereRerank, visit: RequestContext) -
         }
         for found in ranked
     ]
-    return {"id": visit.request_id, "model": models.rerank_name, "results": results}
+    return {"id": context.request_id, "model": models.rerank_name, "results": results}

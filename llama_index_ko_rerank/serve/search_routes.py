@@ -53,7 +53,7 @@ def search_routes(service: Service) -> APIRouter:
         if collection is None:
             raise refusal(404, "no collection is served; start with `ko-rerank serve DIR`")
         service.check_query(body.query)
-        async with service.gate.place():
+        async with service.limiter.slot():
             found = await _search(collection, body)
         results = [_passage(node) for node in found]
         get_context(request).note(query=body.query, texts=[result["text"] for result in results])

@@ -11,8 +11,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from llama_index_ko_rerank.errors import InvalidSetting
+from llama_index_ko_rerank.limits import ConcurrencyLimiter
 from llama_index_ko_rerank.serve.app import create_app
-from llama_index_ko_rerank.serve.limits import Gate
 from llama_index_ko_rerank.serve.settings import ServerSettings
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ def run_server(settings: ServerSettings, *, host: str = "127.0.0.1", port: int =
     """
     with _listener(host, port) as listener:
         app = create_app(settings)
-        server = _StoppingServer(_config(app), app.state.gate)
+        server = _StoppingServer(_config(app), app.state.limiter)
         server.run(sockets=[listener])
 
 
@@ -52,9 +52,9 @@ def _config(app: FastAPI) -> uvicorn.Config:
 
 
 class _StoppingServer(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, gate: Gate) -> None:
+    def __init__(self, config: uvicorn.Config, limiter: ConcurrencyLimiter) -> None:
         super().__init__(config)
-        self._gate = gate
+        self._limiter = limiter
         self._last_moment = float("inf")
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -64,14 +64,14 @@ class _StoppingServer(uvicorn.Server):
             logger.info("listening", extra={"facts": {"host": host, "port": port}})
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if self._gate.closing:
+        if self._limiter.closing:
             super().handle_exit(sig, frame)
             return
-        self._gate.close()
+        self._limiter.close()
         self._last_moment = time.monotonic() + STOP_WITHIN_S
 
     async def on_tick(self, counter: int) -> bool:
-        if self._gate.closing and (self._gate.under_way == 0 or time.monotonic() > self._last_moment):
+        if self._limiter.closing and (self._limiter.under_way == 0 or time.monotonic() > self._last_moment):
             self.should_exit = True
         return await super().on_tick(counter)
 

@@ -145,7 +145,7 @@ def test_more_questions_than_places_are_refused_kindly_and_a_place_that_is_left_
     refused = [step for step in last if step.stage == "refused"]
     assert len(refused) == 3
     assert all("잠시 뒤" in step.notice for step in refused)
-    assert answerer.gate.inside == 0
+    assert answerer.limiter.under_way == 0
 
 
 def test_a_reader_who_leaves_gives_the_place_back(parts):
@@ -159,7 +159,7 @@ def test_a_reader_who_leaves_gives_the_place_back(parts):
         return [step async for step in answerer.ask(SICK, SearchOptions())][-1]
 
     assert asyncio.run(leave_then_ask()).stage == "done"
-    assert answerer.gate.inside == 0
+    assert answerer.limiter.under_way == 0
 
 
 @pytest.mark.parametrize(

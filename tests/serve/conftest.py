@@ -35,7 +35,7 @@ def client_of(models):
         app = app_of(ServerSettings(**settings), models)
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         client = httpx.AsyncClient(transport=transport, base_url="http://service", headers=headers)
-        client.gate = app.state.gate
+        client.limiter = app.state.limiter
         return client
 
     return make

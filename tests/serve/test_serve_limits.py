@@ -81,9 +81,9 @@ def test_a_request_beyond_the_queue_is_429_and_one_that_waits_too_long_503(clien
         client = client_of(models=replace(models, scorer=held), max_concurrent=1, max_waiting=1, max_wait_s=0.05)
         async with client:
             first = asyncio.create_task(client.post("/rerank", json=BODY))
-            await until(lambda: client.gate.under_way == 1)
+            await until(lambda: client.limiter.under_way == 1)
             second = asyncio.create_task(client.post("/rerank", json=BODY))
-            await until(lambda: client.gate.under_way == 2)
+            await until(lambda: client.limiter.under_way == 2)
             third = await client.post("/rerank", json=BODY)
             healthy = await client.get("/health")
             late = await second
@@ -106,11 +106,11 @@ def test_a_closing_service_finishes_what_is_under_way_and_refuses_the_rest(clien
         client = client_of(models=replace(models, scorer=held))
         async with client:
             first = asyncio.create_task(client.post("/rerank", json=BODY))
-            await until(lambda: client.gate.under_way == 1)
-            client.gate.close()
+            await until(lambda: client.limiter.under_way == 1)
+            client.limiter.close()
             second, health = await client.post("/rerank", json=BODY), await client.get("/health")
             held.go.set()
-            return await first, second, health, client.gate.under_way
+            return await first, second, health, client.limiter.under_way
 
     first, second, health, left = asyncio.run(stop())
     assert first.status_code == 200
@@ -127,11 +127,11 @@ def test_a_place_that_a_cancelled_request_held_is_free_again(client_of, models):
         client = client_of(models=replace(models, scorer=held), max_concurrent=1, max_waiting=1)
         async with client:
             first = asyncio.create_task(client.post("/rerank", json=BODY))
-            await until(lambda: client.gate.under_way == 1)
+            await until(lambda: client.limiter.under_way == 1)
             await asyncio.sleep(0)
             first.cancel()
             await asyncio.gather(first, return_exceptions=True)
-            await until(lambda: client.gate.under_way == 0)
+            await until(lambda: client.limiter.under_way == 0)
             held.go.set()
             return await client.post("/rerank", json=BODY)
 
@@ -182,8 +182,8 @@ def test_a_failure_is_500_in_few_words_and_the_log_has_its_place_but_no_text(cli
     assert failure["request_id"] == "broken"
     assert any("ajudge" in frame for frame in failure["at"])
     assert [json.loads(line)["status"] for line in lines if '"request"' in line] == [500]
-    extend_vocabulary = [JsonLines(log_texts=True).format(record) for record in caplog.records]
-    assert any(TEXTS[0] in json.loads(line).get("words", "") for line in extend_vocabulary)
+    with_texts = [JsonLines(log_texts=True).format(record) for record in caplog.records]
+    assert any(TEXTS[0] in json.loads(line).get("words", "") for line in with_texts)
 
 
 def test_a_collection_that_is_being_written_is_503(client_of, models):
