@@ -61,7 +61,7 @@ def main() -> None:
                 "hashed characters": SearchSystem(foreign_dense, embed_model=HashedCharacters()),
                 "ko-static": SearchSystem(ours.as_retriever(similarity_top_k=10), embed_model=KoreanEmbedding()),
                 "words": words,
-                "words + hashed characters": HybridRetriever.of(words, foreign_dense),
+                "words + hashed characters": HybridRetriever.from_defaults(words, foreign_dense),
             },
             sample,
             limit=60,

@@ -46,7 +46,7 @@ def main() -> None:
 
         # What was found, put together. A weight of 0 means that the leg is not even asked.
         legs = {"lexical": words, "dense": meaning}
-        unfitted = HybridRetriever.of(words, meaning, similarity_top_k=30)
+        unfitted = HybridRetriever.from_defaults(words, meaning, similarity_top_k=30)
         retriever = fitted.fusion.retriever(legs, similarity_top_k=30)
         postprocessors = []
         if fitted.ranker in ("default", "fitted"):  # the one in the wheel, or the one fitted here

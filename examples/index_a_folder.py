@@ -46,7 +46,7 @@ def main() -> None:
         # The words and the vectors of one index; both follow it, so nothing below is made twice.
         index = open_index(place, embed_model=embed_model)
         words, meaning = KoreanBM25Retriever.from_index(index), index.as_retriever(similarity_top_k=10)
-        engine = build_query_engine(HybridRetriever.of(words, meaning), sentences=1)
+        engine = build_query_engine(HybridRetriever.from_defaults(words, meaning), sentences=1)
         print(engine.query(QUESTION))
 
         changed = FILES["garden.md"].replace("해 뜨기 전에", "저녁 7시 뒤에")

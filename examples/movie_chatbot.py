@@ -53,7 +53,7 @@ class FilmRetriever(BaseRetriever):
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         self._words.filters = filters_of(query_bundle.query_str)
         meaning = self._index.as_retriever(similarity_top_k=10, filters=self._words.filters)
-        return HybridRetriever.of(self._words, meaning).retrieve(query_bundle)
+        return HybridRetriever.from_defaults(self._words, meaning).retrieve(query_bundle)
 
 
 def main() -> None:

@@ -421,7 +421,7 @@ class Collection:
 
     def retriever(self, *, similarity_top_k: int = CANDIDATES) -> HybridRetriever:
         """Return the fusion of the lexical and the dense retriever with the collection's weights."""
-        return HybridRetriever.of(
+        return HybridRetriever.from_defaults(
             self.lexical_retriever(similarity_top_k=similarity_top_k),
             self.dense_retriever(similarity_top_k=similarity_top_k),
             similarity_top_k=similarity_top_k,

@@ -1,4 +1,4 @@
-"""Where a found node keeps what each leg said of it."""
+"""The result type of every retriever and reranker here: a node with its score and its sources."""
 
 from __future__ import annotations
 
@@ -7,25 +7,26 @@ from llama_index.core.schema import NodeWithScore
 
 
 class SourceHit(BaseModel):
-    """What one leg said of a node: its rank, counted from 1, and its score on the leg's own scale."""
+    """The rank that one retriever gave a node, counted from 1, and the score on that retriever's own scale."""
 
     rank: int
     score: float
 
 
 class RankedNode(NodeWithScore):
-    """A node with its score and what the search said of it beside: the ranks of its legs, and where it matched.
+    """A node with its score, the hits of the retrievers that found it, and where it matched.
 
-    These stand beside the node and not in its metadata, so that neither the LLM's text nor `node.hash` sees them.
+    Sources and window stand beside the node and not in its metadata, so that neither the LLM's text nor `node.hash`
+    sees them.
 
     Attributes:
-        legs: The rank and score that each leg gave the node; a leg that did not find it is not there.
-        window: Where a reranker read only a stretch of a long text, or found its best one: the offsets of the first
-            character and after the last in ``node.get_content(metadata_mode=MetadataMode.NONE)``, for citations. None
-            where it read all of it, or where no reranker did.
+        sources: The hit of each retriever that found the node, by the retriever's name.
+        window: Offsets of the first character and after the last, in
+            ``node.get_content(metadata_mode=MetadataMode.NONE)``, of the stretch that a reranker scored best, or of the
+            only one that it read, for citations. None after a reranker that read all of the text, or without one.
     """
 
-    legs: dict[str, SourceHit] = Field(default_factory=dict)
+    sources: dict[str, SourceHit] = Field(default_factory=dict)
     window: tuple[int, int] | None = None
 
     @classmethod
@@ -34,6 +35,6 @@ class RankedNode(NodeWithScore):
         return "RankedNode"
 
 
-def legs_of(found: NodeWithScore) -> dict[str, SourceHit]:
-    """Return the legs of a found node, none where it is a plain `NodeWithScore`."""
-    return dict(found.legs) if isinstance(found, RankedNode) else {}
+def sources_of(found: NodeWithScore) -> dict[str, SourceHit]:
+    """Return a copy of a node's sources; a plain `NodeWithScore` has none."""
+    return dict(found.sources) if isinstance(found, RankedNode) else {}

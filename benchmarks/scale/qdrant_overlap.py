@@ -55,7 +55,7 @@ def main() -> None:
             ),
         }
         pairs["hybrid"] = tuple(
-            HybridRetriever.of(pairs["words"][side], pairs["vectors"][side], similarity_top_k=_CANDIDATES)
+            HybridRetriever.from_defaults(pairs["words"][side], pairs["vectors"][side], similarity_top_k=_CANDIDATES)
             for side in (0, 1)
         )
         results = {name: compare(*pair, questions) for name, pair in pairs.items()}

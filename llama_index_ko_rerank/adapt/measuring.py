@@ -78,7 +78,7 @@ def measure_steps(
     if base is not None:
         before = ExactRetriever(base, collected, similarity_top_k=CANDIDATES)
         systems["embedding before"] = SearchSystem(before)
-        pair = HybridRetriever.of(legs.lexical, before, similarity_top_k=CANDIDATES)
+        pair = HybridRetriever.from_defaults(legs.lexical, before, similarity_top_k=CANDIDATES)
         systems["both before, default weights"] = SearchSystem(pair)
     systems |= {_EMBEDDING: SearchSystem(legs.dense), _WORDS: SearchSystem(legs.lexical), _BOTH: SearchSystem(both)}
     steps = [(_EMBEDDING, "embedding before"), (_BOTH, "both before, default weights"), (_BOTH, _WORDS)]

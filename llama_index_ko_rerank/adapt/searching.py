@@ -140,7 +140,7 @@ def write_fit(
 def hybrid(legs: Legs, fit: dict[str, Any]) -> HybridRetriever:
     """Put both legs together as they were fitted."""
     weights = fit["weights"] or DEFAULT_WEIGHTS
-    return HybridRetriever.of(legs.lexical, legs.dense, similarity_top_k=CANDIDATES, weights=weights)
+    return HybridRetriever.from_defaults(legs.lexical, legs.dense, similarity_top_k=CANDIDATES, weights=weights)
 
 
 def ranker(legs: Legs, fit: dict[str, Any], folder: Path) -> LearningToRankPostprocessor | None:

@@ -10,7 +10,7 @@ from llama_index.core.schema import MetadataMode, NodeWithScore
 from llama_index_ko_rerank.answer.synthesis import source_title
 from llama_index_ko_rerank.app.highlight import Marks, find_marks
 from llama_index_ko_rerank.retrieve.lexical_index import LexicalIndex
-from llama_index_ko_rerank.types import RankedNode, legs_of
+from llama_index_ko_rerank.types import RankedNode, sources_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ def view_sources(
                 rerank_share=_share(result.score, best_rerank) if reranked else 0.0,
                 legs=tuple(
                     LegView(name, hit.rank, hit.score, _share(hit.score, best_of_leg[name]))
-                    for name, hit in legs_of(found).items()
+                    for name, hit in sources_of(found).items()
                 ),
                 words=matched_words(question, result.node.node_id, lexical_index),
                 marks=marks[number - 1],
@@ -176,7 +176,7 @@ def matched_words(question: str, node_id: str, lexical_index: LexicalIndex) -> M
 def _best_of_each_leg(candidates: Sequence[NodeWithScore]) -> dict[str, float]:
     best: dict[str, float] = {}
     for found in candidates:
-        for name, hit in legs_of(found).items():
+        for name, hit in sources_of(found).items():
             best[name] = max(best.get(name, 0.0), hit.score)
     return best
 

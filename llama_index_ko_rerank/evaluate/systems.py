@@ -17,7 +17,7 @@ from llama_index_ko_rerank.evaluate.runner import SearchSystem
 from llama_index_ko_rerank.rerank.ltr.postprocessor import LearningToRankPostprocessor
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
 from llama_index_ko_rerank.retrieve.hybrid import HybridRetriever
-from llama_index_ko_rerank.retrieve.lexical_index import View
+from llama_index_ko_rerank.retrieve.lexical_index import Analyzer
 from llama_index_ko_rerank.store.index import build_index
 
 TOP_N = 10
@@ -66,11 +66,11 @@ class SystemParts:
     @cached_property
     def morphemes(self) -> KoreanBM25Retriever:
         """The morphemes alone, which two systems search."""
-        return self.view("morphemes")
+        return self.lexical_by("morphemes")
 
-    def view(self, view: View) -> KoreanBM25Retriever:
-        """One lexical view alone."""
-        return KoreanBM25Retriever.from_nodes(self.nodes, similarity_top_k=self.candidates, view=view)
+    def lexical_by(self, analyzer: Analyzer) -> KoreanBM25Retriever:
+        """Return BM25 with one analyzer."""
+        return KoreanBM25Retriever.from_nodes(self.nodes, similarity_top_k=self.candidates, analyzers=(analyzer,))
 
     def _vector_retriever(self, name: str, embed_model: BaseEmbedding | None) -> BaseRetriever:
         if embed_model is None:
@@ -94,14 +94,14 @@ def _dense(parts: SystemParts) -> SearchSystem:
 
 
 def _hybrid(parts: SystemParts) -> BaseRetriever:
-    return HybridRetriever.of(parts.lexical, parts.dense, similarity_top_k=parts.candidates)
+    return HybridRetriever.from_defaults(parts.lexical, parts.dense, similarity_top_k=parts.candidates)
 
 
 def _fitted_hybrid(parts: SystemParts) -> BaseRetriever:
     if parts.fitted_weights is None:
         raise InvalidSetting("the system 'hybrid-fitted' needs weights fitted on other questions, and none were given")
     weights = dict(parts.fitted_weights)
-    return HybridRetriever.of(parts.lexical, parts.dense, similarity_top_k=parts.candidates, weights=weights)
+    return HybridRetriever.from_defaults(parts.lexical, parts.dense, similarity_top_k=parts.candidates, weights=weights)
 
 
 def _ranker(parts: SystemParts) -> LearningToRankPostprocessor:
@@ -109,8 +109,8 @@ def _ranker(parts: SystemParts) -> LearningToRankPostprocessor:
 
 
 def _equal_rrf(parts: SystemParts) -> SearchSystem:
-    legs = {"bm25": parts.morphemes, "dense": parts.dense}
-    return SearchSystem(HybridRetriever(legs, fusion="rrf", similarity_top_k=parts.candidates))
+    retrievers = {"bm25": parts.morphemes, "dense": parts.dense}
+    return SearchSystem(HybridRetriever(retrievers, fusion="rrf", similarity_top_k=parts.candidates))
 
 
 def _reranked(
@@ -124,7 +124,7 @@ def _reranked(
 SYSTEMS: dict[str, tuple[str, Callable[[SystemParts], SearchSystem]]] = {
     "stock-bm25": ("LlamaIndex's BM25Retriever, defaults", _stock_bm25),
     "bm25": ("BM25 over Kiwi morphemes", lambda parts: SearchSystem(parts.morphemes)),
-    "bigram": ("BM25 over character bigrams", lambda parts: SearchSystem(parts.view("bigrams"))),
+    "bigram": ("BM25 over character bigrams", lambda parts: SearchSystem(parts.lexical_by("bigrams"))),
     "lexical": ("both lexical views, convex, nothing fitted", lambda parts: SearchSystem(parts.lexical)),
     "lexical+ltr": (
         "both lexical views, reordered by the ranker that ships",

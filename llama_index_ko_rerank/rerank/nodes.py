@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from llama_index_ko_rerank.rerank.windows import Span
 from llama_index_ko_rerank.text.normalize import check_text, normalize
-from llama_index_ko_rerank.types import RankedNode, SourceHit, legs_of
+from llama_index_ko_rerank.types import RankedNode, SourceHit, sources_of
 
 
 def sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -69,7 +69,7 @@ def reordered(
         top_n: How many at most.
         eligible: Which nodes may come back; all where None.
         windows: What stretch of each node's text its score rests on, None for all of it.
-        keep_retrieval_score: Whether the first stage's rank and score are kept as the leg ``retrieval``.
+        keep_retrieval_score: Whether the first stage's rank and score are kept as the source ``retrieval``.
 
     Returns:
         Best first; equal scores keep the incoming order.
@@ -91,10 +91,10 @@ def reordered(
 def _rescored(found: NodeWithScore, score: float, retrieval_rank: int | None, window: Span | None) -> NodeWithScore:
     if retrieval_rank is None and window is None and not isinstance(found, RankedNode):
         return found.model_copy(update={"score": score})
-    legs = legs_of(found)
+    sources = sources_of(found)
     if retrieval_rank is not None:
-        legs["retrieval"] = SourceHit(rank=retrieval_rank, score=float(found.score or 0.0))
-    return RankedNode(node=found.node, score=score, legs=legs, window=window)
+        sources["retrieval"] = SourceHit(rank=retrieval_rank, score=float(found.score or 0.0))
+    return RankedNode(node=found.node, score=score, sources=sources, window=window)
 
 
 # Normalising changes nothing across white space, so that runs may be normalised one by one.

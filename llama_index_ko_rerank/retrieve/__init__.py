@@ -1,1 +1,1 @@
-"""Finding candidates: two Korean lexical views, fusion, and the hybrid of any legs."""
+"""First-stage retrieval: Korean BM25, fusion, and the hybrid of any retrievers."""

@@ -1,4 +1,4 @@
-"""Korean BM25 as a LlamaIndex retriever."""
+"""Korean BM25 retriever for LlamaIndex."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from llama_index_ko_rerank.errors import DamagedIndex, EmptyCorpus, InvalidSetting
 from llama_index_ko_rerank.retrieve.incremental import load_or_empty, save_snapshot
 from llama_index_ko_rerank.retrieve.inverted_index import BM25Settings
-from llama_index_ko_rerank.retrieve.lexical_index import LexicalIndex, View
+from llama_index_ko_rerank.retrieve.lexical_index import ANALYZERS, Analyzer, LexicalIndex
 from llama_index_ko_rerank.retrieve.persistence import (
     load_lexical_index,
     read_digested,
@@ -38,27 +38,32 @@ _NODES = "nodes.jsonl"
 
 
 class KoreanBM25Retriever(BaseRetriever):
-    """Finds passages by the words they share with the question: Kiwi morphemes, character bigrams, or both.
+    """BM25 over Kiwi morphemes, character bigrams, or both.
 
-    Make one with `from_nodes`, `from_index` or `load`. Questions and passages are brought to one normal form and go
-    through one tokenizer. A node that shares no token with the question is not returned; equal scores keep the order of
-    the collection; asking for more than there is gives what there is. Each result is a `RankedNode` that says what each
-    view thought of it.
+    Make one with `from_nodes`, `from_index` or `from_persist_dir`. Queries and passages are brought to one normal form
+    and go through one tokenizer. A node that shares no token with the query is not returned; equal scores keep the
+    order of the collection. Each result is a `RankedNode` whose sources are the analyzers.
 
-    Attributes:
-        similarity_top_k: How many nodes at most a question gets.
-        filters: Only nodes whose metadata pass are found, by the rules of the vector store (`store.filters.matches`);
-            None finds all. May be assigned at any time.
+    Args:
+        index: Lexical index over the nodes.
+        nodes: The indexed nodes by id.
+        similarity_top_k: Most nodes returned for a query.
+        filters: Only nodes whose metadata pass are found, by the rules of the vector store (`store.filters.matches`).
+            Defaults to all nodes. The attribute may be assigned at any time.
+        metadata_mode: Which metadata are searched with the text. Defaults to what an embedding model would see.
+        callback_manager: LlamaIndex's callbacks.
+        verbose: Whether LlamaIndex prints each retrieval.
 
     Raises:
+        InvalidSetting: `similarity_top_k` is below 1.
         UnsupportedQuery, InvalidFilter: Filters that cannot be applied; on construction, or when they are first used.
     """
 
     def __init__(
         self,
         index: LexicalIndex,
-        nodes: Mapping[str, BaseNode],
         *,
+        nodes: Mapping[str, BaseNode],
         similarity_top_k: int = 10,
         filters: MetadataFilters | None = None,
         metadata_mode: MetadataMode = MetadataMode.EMBED,
@@ -86,7 +91,7 @@ class KoreanBM25Retriever(BaseRetriever):
         nodes: Sequence[BaseNode],
         *,
         similarity_top_k: int = 10,
-        view: View = "both",
+        analyzers: Sequence[Analyzer] = ANALYZERS,
         user_words: Sequence[UserWord] = (),
         settings: BM25Settings | None = None,
         filters: MetadataFilters | None = None,
@@ -97,13 +102,13 @@ class KoreanBM25Retriever(BaseRetriever):
         """Index nodes.
 
         Args:
-            nodes: What is searched, in document order.
-            similarity_top_k: How many nodes at most a question gets.
-            view: ``both`` (default), ``morphemes`` or ``bigrams``.
+            nodes: The nodes in document order, whose order breaks ties.
+            similarity_top_k: Most nodes returned for a query.
+            analyzers: ``morphemes``, ``bigrams``, or both.
             user_words: Words that Kiwi should know, each with its tag: ``("한들소프트", "NNP")``.
             settings: BM25's constants.
             filters: Only nodes whose metadata pass are found.
-            metadata_mode: Which metadata are searched with the text; by default what an embedding model would see.
+            metadata_mode: Which metadata are searched with the text. Defaults to what an embedding model would see.
             on_progress: Called with the number of nodes indexed and in all.
             callback_manager: LlamaIndex's callbacks.
 
@@ -111,13 +116,13 @@ class KoreanBM25Retriever(BaseRetriever):
             EmptyCorpus: There are no nodes.
             DuplicateNodeId: Two nodes have one id.
             InvalidText: A text holds lone surrogates.
-            InvalidSetting: A view, a user word or a number is out of range.
+            InvalidSetting: An analyzer, a user word or a number is out of range.
         """
         if not nodes:
             raise EmptyCorpus("there are no nodes to search; pass at least one")
         retriever = cls(
-            LexicalIndex(view, user_words=user_words, settings=settings),
-            {},
+            LexicalIndex(analyzers, user_words=user_words, settings=settings),
+            nodes={},
             similarity_top_k=similarity_top_k,
             filters=filters,
             metadata_mode=metadata_mode,
@@ -132,7 +137,7 @@ class KoreanBM25Retriever(BaseRetriever):
         index: VectorStoreIndex | DurableFaissVectorStore,
         *,
         similarity_top_k: int = 10,
-        view: View = "both",
+        analyzers: Sequence[Analyzer] = ANALYZERS,
         user_words: Sequence[UserWord] = (),
         settings: BM25Settings | None = None,
         filters: MetadataFilters | None = None,
@@ -157,13 +162,13 @@ class KoreanBM25Retriever(BaseRetriever):
             raise InvalidSetting(
                 f"from_index reads a DurableFaissVectorStore, not {type(store).__name__}; pass its nodes to from_nodes"
             )
-        lexical = LexicalIndex(view, user_words=user_words, settings=settings)
+        lexical = LexicalIndex(analyzers, user_words=user_words, settings=settings)
         hashes: dict[str, str] = {}
         if snapshot is not None:
             lexical, hashes = load_or_empty(Path(snapshot), lexical, metadata_mode)
         retriever = cls(
             lexical,
-            {},
+            nodes={},
             similarity_top_k=similarity_top_k,
             filters=filters,
             metadata_mode=metadata_mode,
@@ -227,11 +232,11 @@ class KoreanBM25Retriever(BaseRetriever):
 
     @property
     def lexical_index(self) -> LexicalIndex:
-        """The index behind this retriever, as the learning-to-rank features read it."""
+        """The index of this retriever, from which learning to rank takes its features."""
         return self._index
 
-    def persist(self, folder: str | Path) -> None:
-        """Write the index and its nodes into a folder.
+    def persist(self, path: str | Path) -> None:
+        """Write the index and its nodes into a folder, for `from_persist_dir`.
 
         A crash at any moment leaves the old state or the new one: the manifest is replaced last, and names what belongs
         to it.
@@ -239,7 +244,7 @@ class KoreanBM25Retriever(BaseRetriever):
         Raises:
             InvalidText: Metadata or an id hold lone surrogates; nothing is written.
         """
-        folder = Path(folder)
+        folder = Path(path)
         with self._lock:
             lines = [_to_line(self._nodes[node_id]) for node_id in self._index.ids]
             folder.mkdir(parents=True, exist_ok=True)
@@ -248,32 +253,44 @@ class KoreanBM25Retriever(BaseRetriever):
             remove_stale(folder, _NODES, entry)
 
     @classmethod
-    def load(
-        cls, folder: str | Path, *, similarity_top_k: int = 10, filters: MetadataFilters | None = None
+    def from_persist_dir(
+        cls,
+        path: str | Path,
+        *,
+        similarity_top_k: int = 10,
+        filters: MetadataFilters | None = None,
+        callback_manager: CallbackManager | None = None,
+        verbose: bool = False,
     ) -> KoreanBM25Retriever:
-        """Read what `persist` wrote.
+        """Read what `persist` wrote; the settings are those of the class.
 
         Raises:
             IndexNotFound: The folder holds no lexical index.
             DamagedIndex: A file is truncated, changed or unreadable.
             ModelMismatch: It was built with another tokenizer or another version of Kiwi.
         """
-        folder = Path(folder)
+        folder = Path(path)
         index, extra = load_lexical_index(folder)
         try:
             metadata_mode = MetadataMode(extra["metadata_mode"])
             lines = read_digested(folder, extra["nodes"]).decode("utf-8").split("\n")[:-1]
             nodes = [json_to_doc(json.loads(line)) for line in lines]
-        except (KeyError, TypeError, ValueError) as problem:
-            raise DamagedIndex(
-                f"the nodes in {str(folder)!r} cannot be read ({problem}); rebuild the index"
-            ) from problem
+        except (KeyError, TypeError, ValueError) as error:
+            raise DamagedIndex(f"the nodes in {str(folder)!r} cannot be read ({error}); rebuild the index") from error
         by_id = {node.node_id: node for node in nodes}
         if list(by_id) != index.ids:
             raise DamagedIndex(
                 f"the nodes in {str(folder)!r} do not belong to the index beside them; rebuild the index"
             )
-        return cls(index, by_id, similarity_top_k=similarity_top_k, filters=filters, metadata_mode=metadata_mode)
+        return cls(
+            index,
+            nodes=by_id,
+            similarity_top_k=similarity_top_k,
+            filters=filters,
+            metadata_mode=metadata_mode,
+            callback_manager=callback_manager,
+            verbose=verbose,
+        )
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         query = check_query(query_bundle.query_str)
@@ -284,7 +301,7 @@ class KoreanBM25Retriever(BaseRetriever):
                 RankedNode(
                     node=self._nodes[self._index.ids[hit.position]],
                     score=hit.score,
-                    legs={name: SourceHit(rank=rank, score=hit.scores[name]) for name, rank in hit.ranks.items()},
+                    sources={name: SourceHit(rank=rank, score=hit.scores[name]) for name, rank in hit.ranks.items()},
                 )
                 for hit in hits
             ]

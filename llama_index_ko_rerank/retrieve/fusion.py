@@ -1,4 +1,4 @@
-"""Merging the results of several legs: pure functions over ids and scores."""
+"""Fusion of the results of several retrievers: pure functions over ids and scores."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Normalization = Literal["max", "min-max", "z-score"]
 
 
 class FusedHit(NamedTuple):
-    """One id with the score that the fusion gave it."""
+    """An id with its fused score."""
 
     id: str
     score: float
@@ -41,7 +41,7 @@ NORMALIZATIONS: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] 
     "min-max": _by_range,
     "z-score": _by_deviation,
 }
-"""How the scores of one leg for one question are brought to a common scale.
+"""Normalisations, which bring the scores of one retriever for one query to a common scale.
 
 - ``max``: divided by the largest (all 0 where that is not above 0). For scores with a meaningful zero, as BM25 has.
 - ``min-max``: from the lowest at 0 to the largest at 1 (all 1 where they are equal). Lee, "Analyses of multiple
@@ -57,12 +57,12 @@ def reciprocal_rank_fusion(
     """Merge ranked id lists by summing weight / (k + rank), rank counted from 1.
 
     Args:
-        rankings: One list of ids per leg, best first, no repeats.
-        weights: One per list, >= 0; 1 each where None. A leg of weight 0 adds nothing, not even its ids.
+        rankings: One list of ids per retriever, best first, no repeats.
+        weights: One per list, >= 0. Defaults to 1 each. A list of weight 0 adds nothing, not even its ids.
         k: How little the first ranks stand out, >= 0.
 
     Returns:
-        Every id once, best first; equal sums keep first-seen order, the first leg's before the second's.
+        Every id once, best first; equal sums keep first-seen order, the first list's before the second's.
 
     Raises:
         InvalidSetting: A list repeats an id, the weights do not match the lists, or k is negative.
@@ -85,7 +85,7 @@ def reciprocal_rank_fusion(
 
 
 def convex_combination(
-    legs: Sequence[Mapping[str, float]],
+    scores: Sequence[Mapping[str, float]],
     *,
     weights: Sequence[float] | None = None,
     normalizations: Sequence[Normalization] | Normalization = "min-max",
@@ -93,16 +93,17 @@ def convex_combination(
     """Merge scored id lists by the weighted mean of their normalised scores.
 
     Args:
-        legs: One mapping of id to score per leg, best first. What a leg does not hold gets the least that the leg's
-            normalised scores can tell: 0, or for ``z-score`` the lowest of the list.
-        weights: One per leg, >= 0, made to sum to 1; equal where None. A leg of weight 0 adds nothing, not even ids.
-        normalizations: One name for all legs, or one a leg; see `NORMALIZATIONS`.
+        scores: One mapping of id to score per retriever, best first. An id missing from a mapping gets the lowest
+            normalised score there: 0, or for ``z-score`` the lowest of the list.
+        weights: One per mapping, >= 0, made to sum to 1. Defaults to equal. A mapping of weight 0 adds nothing, not
+            even ids.
+        normalizations: One name for all mappings, or one each; see `NORMALIZATIONS`.
 
     Returns:
-        Every id once, best first; equal scores keep first-seen order, the first leg's before the second's.
+        Every id once, best first; equal scores keep first-seen order, the first list's before the second's.
 
     Raises:
-        InvalidSetting: The weights or normalisations do not match the legs, or a name is unknown.
+        InvalidSetting: The weights or normalisations do not match the mappings, or a name is unknown.
 
     Source: Bruch, Gai, Ingber, "An analysis of fusion functions for hybrid retrieval", TOIS 2023, who find it better
     than RRF wherever a few questions are there to fit the weights.
@@ -110,54 +111,54 @@ def convex_combination(
     >>> convex_combination([{"a": 4.0, "b": 2.0}, {"b": 9.0}], weights=[3, 1], normalizations="max")
     [FusedHit(id='a', score=0.75), FusedHit(id='b', score=0.625)]
     """
-    names = [normalizations] * len(legs) if isinstance(normalizations, str) else list(normalizations)
-    if len(names) != len(legs):
-        raise InvalidSetting(f"{len(legs)} legs need as many normalisations, not {len(names)}")
-    shares = np.asarray(check_weights(weights, len(legs)), float)
-    parts = zip((shares / shares.sum()).tolist(), legs, names, strict=True)
-    scaled = [(share, normalized_scores(leg, name)) for share, leg, name in parts if share]
-    sums = {identity: 0.0 for _, (scores, _) in scaled for identity in scores}
-    for share, (scores, absent) in scaled:
+    names = [normalizations] * len(scores) if isinstance(normalizations, str) else list(normalizations)
+    if len(names) != len(scores):
+        raise InvalidSetting(f"{len(scores)} retrievers need as many normalisations, not {len(names)}")
+    shares = np.asarray(check_weights(weights, len(scores)), float)
+    parts = zip((shares / shares.sum()).tolist(), scores, names, strict=True)
+    scaled = [(share, normalized_scores(raw, name)) for share, raw, name in parts if share]
+    sums = {identity: 0.0 for _, (by_id, _) in scaled for identity in by_id}
+    for share, (by_id, absent) in scaled:
         for identity in sums:
-            sums[identity] += share * scores.get(identity, absent)
+            sums[identity] += share * by_id.get(identity, absent)
     return _best_first(sums)
 
 
-def check_weights(weights: Sequence[float] | None, legs: int) -> list[float]:
-    """Return one weight a leg, 1 each where None is given.
+def check_weights(weights: Sequence[float] | None, retrievers: int) -> list[float]:
+    """Return one weight per retriever; `weights` defaults to 1 each.
 
     Raises:
-        InvalidSetting: There are more or fewer weights than legs, one is negative or no number, or all are 0.
+        InvalidSetting: There are more or fewer weights than retrievers, one is negative or no number, or all are 0.
     """
-    if legs < 1:
-        raise InvalidSetting("at least one leg is needed")
+    if retrievers < 1:
+        raise InvalidSetting("at least one retriever is needed")
     if weights is None:
-        return [1.0] * legs
-    if len(weights) != legs:
-        raise InvalidSetting(f"{legs} legs need as many weights, not {len(weights)}")
+        return [1.0] * retrievers
+    if len(weights) != retrievers:
+        raise InvalidSetting(f"{retrievers} retrievers need as many weights, not {len(weights)}")
     if not all(np.isfinite(weight) and weight >= 0 for weight in weights) or not any(weights):
         raise InvalidSetting(f"weights must be 0 or more and not all 0, not {list(weights)}")
     return [float(weight) for weight in weights]
 
 
 def check_normalization(name: str) -> None:
-    """Raise `InvalidSetting` where no normalisation has this name."""
+    """Raise `InvalidSetting` if no normalisation has this name."""
     if name not in NORMALIZATIONS:
         raise InvalidSetting(f"no normalisation is called {name!r}; {nearest(name, NORMALIZATIONS)}")
 
 
-def normalized_scores(leg: Mapping[str, float], name: str) -> tuple[dict[str, float], float]:
-    """Normalise the scores of one leg for one question; see `NORMALIZATIONS`.
+def normalized_scores(scores: Mapping[str, float], name: str) -> tuple[dict[str, float], float]:
+    """Normalise the scores of one retriever for one query; see `NORMALIZATIONS`.
 
     Returns:
-        The normalised scores by id, and the one that stands for an id which the leg did not return.
+        The normalised scores by id, and the score of an id that the retriever did not return.
     """
     check_normalization(name)
-    if not leg:
+    if not scores:
         return {}, 0.0
-    values = NORMALIZATIONS[name](np.fromiter(leg.values(), float, len(leg)))
+    values = NORMALIZATIONS[name](np.fromiter(scores.values(), float, len(scores)))
     absent = float(values.min()) if name == "z-score" else 0.0
-    return dict(zip(leg, values.tolist(), strict=True)), absent
+    return dict(zip(scores, values.tolist(), strict=True)), absent
 
 
 def _best_first(sums: Mapping[str, float]) -> list[FusedHit]:

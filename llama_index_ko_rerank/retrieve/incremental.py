@@ -147,10 +147,10 @@ def inspect_index(store: DurableFaissVectorStore, folder: Path) -> LexicalIndexS
 def _read(folder: Path, fresh: LexicalIndex, metadata_mode: MetadataMode) -> tuple[LexicalIndex, dict[str, str]]:
     """Read a snapshot that was made as `fresh` was, raising what `load_lexical_index` raises, or `ModelMismatch`."""
     index, extra = load_lexical_index(folder)
-    asked = (fresh.view, fresh.settings, fresh.identity, metadata_mode.value)
-    found = (index.view, index.settings, index.identity, extra.get("metadata_mode"))
+    wanted = (fresh.analyzers, fresh.settings, fresh.identity, metadata_mode.value)
+    found = (index.analyzers, index.settings, index.identity, extra.get("metadata_mode"))
     hashes = extra.get("hashes", ())
-    if asked != found or len(hashes) != len(index):
+    if wanted != found or len(hashes) != len(index):
         raise ModelMismatch(f"the lexical snapshot in {folder} was made otherwise")
     return index, dict(zip(index.ids, hashes, strict=True))
 

@@ -98,7 +98,7 @@ class _Weights:
     mean_length: float
 
 
-class Postings:
+class InvertedIndex:
     """Which passage holds which token how often, and the BM25 scores that follow.
 
     The counts are kept by passage, so that adding appends and deleting drops rows; the weights by token are made from

@@ -1,4 +1,4 @@
-"""Both lexical views of a collection in one index, built in one pass of Kiwi."""
+"""Lexical index: BM25 over Kiwi's content morphemes and over character bigrams."""
 
 from __future__ import annotations
 
@@ -11,19 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llama_index_ko_rerank.errors import DuplicateNodeId, InvalidSetting, nearest
-from llama_index_ko_rerank.retrieve.inverted_index import BM25Settings, Postings, RaggedArray
+from llama_index_ko_rerank.retrieve.inverted_index import BM25Settings, InvertedIndex, RaggedArray
 from llama_index_ko_rerank.text.kiwi import UserWord
 from llama_index_ko_rerank.text.normalize import check_text
 from llama_index_ko_rerank.text.tokenizers import TAG_NAMES, BigramTokenizer, LexicalTokenizer, MorphemeTokenizer
 
-View = Literal["both", "morphemes", "bigrams"]
-VIEWS: dict[str, dict[str, float]] = {
-    "both": {"morphemes": 0.5, "bigrams": 0.5},
-    "morphemes": {"morphemes": 1.0},
-    "bigrams": {"bigrams": 1.0},
-}
-"""The weights of the two views by the name of their combination. Equal weights are within .001 MRR@10 of the best on
-the `tune` half of KorQuAD, where .4 to .6 differ by less than a question in a thousand."""
+Analyzer = Literal["morphemes", "bigrams"]
+ANALYZERS: tuple[Analyzer, ...] = ("morphemes", "bigrams")
+"""Names of the analyzers, which count equally in a search. Equal weights are within .001 MRR@10 of the best on the
+`tune` half of KorQuAD, where .4 to .6 differ by less than a question in a thousand."""
 
 _TAG_IDS = {tag: number for number, tag in enumerate(TAG_NAMES)}
 _LAST_SENTENCE = np.iinfo(np.uint16).max
@@ -31,13 +27,13 @@ _BATCH = 8192
 
 
 class LexicalHit(NamedTuple):
-    """One passage found.
+    """A passage found by a lexical search.
 
     Attributes:
-        position: Its place in the collection.
-        score: In 0-1 where two views are combined, else the view's BM25 score.
-        ranks: Its rank in each view, from 1, for the views that it matches; equal scores share a rank.
-        scores: Its BM25 score in each view.
+        position: Index of the passage in the collection.
+        score: In 0-1 with two analyzers, else the BM25 score of the only one.
+        ranks: Rank by analyzer, from 1, for the analyzers with a match; equal scores share a rank.
+        scores: BM25 score by analyzer, for the same analyzers.
     """
 
     position: int
@@ -48,11 +44,11 @@ class LexicalHit(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PassageStream:
-    """The content morphemes of one indexed passage in reading order.
+    """Content morphemes of one indexed passage in reading order.
 
     Attributes:
         token_ids: int32 of shape (length,), ids of the morpheme vocabulary.
-        tags: uint8 of shape (length,), places in `text.tokenizers.TAG_NAMES`.
+        tags: uint8 of shape (length,), indices of `text.tokenizers.TAG_NAMES`.
         sentences: uint16 of shape (length,), number of the sentence, from 0.
     """
 
@@ -62,39 +58,44 @@ class PassageStream:
 
 
 class LexicalIndex:
-    """BM25 over content morphemes and over character bigrams, side by side.
+    """One inverted index for each analyzer over the same passages, built in one pass of Kiwi.
 
     Args:
-        view: Which views are kept and how they are weighed; see `VIEWS`.
+        analyzers: ``morphemes``, ``bigrams``, or both.
         user_words: Words of the user's own for Kiwi, each with its tag.
-        settings: BM25's constants, the same for both views.
+        settings: BM25's constants, the same for every analyzer.
 
     Adding and deleting hold `lock`; hold it too while reading from another thread than the one that changes the index.
+
+    Raises:
+        InvalidSetting: No analyzer is named, or an unknown one.
     """
 
     def __init__(
-        self, view: View = "both", *, user_words: Sequence[UserWord] = (), settings: BM25Settings | None = None
+        self,
+        analyzers: Sequence[Analyzer] = ANALYZERS,
+        *,
+        user_words: Sequence[UserWord] = (),
+        settings: BM25Settings | None = None,
     ) -> None:
-        if view not in VIEWS:
-            raise InvalidSetting(f"no lexical view is called {view!r}; {nearest(view, VIEWS)}")
-        self.view: View = view
+        self.analyzers = _in_order(analyzers)
         self.settings = settings or BM25Settings()
         self.morphemes = MorphemeTokenizer(user_words)
         self.bigrams = BigramTokenizer()
         self.lock = threading.RLock()
         self.ids: list[str] = []
         self.positions: dict[str, int] = {}
-        self.postings = {name: Postings(self.settings) for name in VIEWS[view]}
-        self.streams = RaggedArray(np.int32, np.uint8, np.uint16)
+        self.inverted_indexes = {name: InvertedIndex(self.settings) for name in self.analyzers}
+        self.token_streams = RaggedArray(np.int32, np.uint8, np.uint16)
 
     def __len__(self) -> int:
         return len(self.ids)
 
     @property
     def identity(self) -> dict[str, str]:
-        """The identity of each view's tokenizer; an index is searched only by the tokenizers that built it."""
+        """Identity of the tokenizer by analyzer; an index is searched only with the tokenizers that built it."""
         tokenizers = {"morphemes": self.morphemes.identity, "bigrams": self.bigrams.identity}
-        return {name: tokenizers[name] for name in self.postings}
+        return {name: tokenizers[name] for name in self.analyzers}
 
     def add(
         self, ids: Sequence[str], texts: Sequence[str], *, on_progress: Callable[[int, int], None] | None = None
@@ -125,53 +126,54 @@ class LexicalIndex:
     def delete(self, ids: Iterable[str]) -> int:
         """Drop passages by id and return how many were there; unknown ids are passed over."""
         with self.lock:
-            gone = [self.positions[identity] for identity in set(ids) if identity in self.positions]
-            if not gone:
+            deleted = [self.positions[identity] for identity in set(ids) if identity in self.positions]
+            if not deleted:
                 return 0
             mask = np.ones(len(self.ids), bool)
-            mask[gone] = False
-            for postings in self.postings.values():
-                postings.keep(mask)
-            if "morphemes" in self.postings:
-                self.streams.keep(mask)
+            mask[deleted] = False
+            for inverted in self.inverted_indexes.values():
+                inverted.keep(mask)
+            if "morphemes" in self.analyzers:
+                self.token_streams.keep(mask)
             self.ids = [identity for identity, kept in zip(self.ids, mask, strict=True) if kept]
-            self.positions = {identity: place for place, identity in enumerate(self.ids)}
-            return len(gone)
+            self.positions = {identity: position for position, identity in enumerate(self.ids)}
+            return len(deleted)
 
-    def view_scores(self, query: str) -> dict[str, NDArray[np.float32]]:
-        """Score every passage in every view: float32 arrays of shape (passages,)."""
-        return {name: self.postings[name].scores(tokens) for name, tokens in self.query_tokens(query).items()}
+    def analyzer_scores(self, query: str) -> dict[str, NDArray[np.float32]]:
+        """Return the BM25 scores of all passages by analyzer: float32 arrays of shape (passages,)."""
+        return {name: self.inverted_indexes[name].scores(tokens) for name, tokens in self.query_tokens(query).items()}
 
     def query_tokens(self, query: str) -> dict[str, list[str]]:
-        """Return the question's tokens in each view."""
+        """Return the query's tokens by analyzer."""
         tokenizers: dict[str, LexicalTokenizer] = {"morphemes": self.morphemes, "bigrams": self.bigrams}
-        return {name: tokenizers[name].query_tokens(query) for name in self.postings}
+        return {name: tokenizers[name].query_tokens(query) for name in self.analyzers}
 
     def scores_at(self, query: str, positions: Sequence[int]) -> dict[str, NDArray[np.float32]]:
-        """Score some passages in every view as `view_scores` does: float32 arrays of shape (positions,)."""
+        """Return what `analyzer_scores` gives some passages: float32 arrays of shape (positions,)."""
         return {
-            name: self.postings[name].scores_at(tokens, positions) for name, tokens in self.query_tokens(query).items()
+            name: self.inverted_indexes[name].scores_at(tokens, positions)
+            for name, tokens in self.query_tokens(query).items()
         }
 
     def scores_for_unindexed(
         self, query: str, documents: Mapping[str, Sequence[Sequence[str]]]
     ) -> dict[str, NDArray[np.float32]]:
-        """Score passages that are not in the index by its statistics, given the tokens of each in every view."""
+        """Score passages outside the index by its statistics, given the tokens of each by analyzer."""
         return {
-            name: self.postings[name].scores_for_unindexed(tokens, documents[name])
+            name: self.inverted_indexes[name].scores_for_unindexed(tokens, documents[name])
             for name, tokens in self.query_tokens(query).items()
         }
 
-    def idf(self, view: str, tokens: Sequence[str]) -> NDArray[np.float32]:
-        """Return the inverse document frequency of each token of a view."""
-        return self.postings[view].idf(tokens)
+    def idf(self, analyzer: str, tokens: Sequence[str]) -> NDArray[np.float32]:
+        """Return the inverse document frequency of each token of an analyzer."""
+        return self.inverted_indexes[analyzer].idf(tokens)
 
     def morpheme_ids(self, forms: Sequence[str]) -> list[int | None]:
-        """Return the id of each morpheme in the streams, None where no passage was ever added that has it."""
-        return [self.postings["morphemes"].vocabulary.get(form) for form in forms]
+        """Return the id of each morpheme in the token streams, None for one that no passage ever had."""
+        return [self.inverted_indexes["morphemes"].vocabulary.get(form) for form in forms]
 
     def matches(self, query: str, identity: str) -> dict[str, tuple[list[str], list[str]]]:
-        """Say for each view which of the question's tokens a passage holds and which it does not, rarest first.
+        """Return by analyzer the query's tokens that a passage holds and those that it lacks, rarest first.
 
         Raises:
             KeyError: The index holds no passage of this id.
@@ -179,69 +181,69 @@ class LexicalIndex:
         position = self.positions[identity]
         found: dict[str, tuple[list[str], list[str]]] = {}
         for name, tokens in self.query_tokens(query).items():
-            postings = self.postings[name]
-            held = set(postings.rows.row(position)[0].tolist())
-            by_rarity = sorted(zip(-postings.idf(tokens), tokens, strict=True))
+            inverted = self.inverted_indexes[name]
+            held = set(inverted.rows.row(position)[0].tolist())
+            by_rarity = sorted(zip(-inverted.idf(tokens), tokens, strict=True))
             ordered = list(dict.fromkeys(token for _, token in by_rarity))
-            matched = [token for token in ordered if postings.vocabulary.get(token, -1) in held]
+            matched = [token for token in ordered if inverted.vocabulary.get(token, -1) in held]
             found[name] = matched, [token for token in ordered if token not in matched]
         return found
 
     def search(self, query: str, top_k: int, *, mask: NDArray[np.bool_] | None = None) -> list[LexicalHit]:
-        """Find the best passages for a question.
+        """Find the best passages for a query.
 
         Args:
-            query: The question, as the user wrote it.
-            top_k: How many at most; fewer where fewer match at all.
-            mask: Passages that may be found, one value a passage; all where None.
+            query: The query as the user wrote it.
+            top_k: Most passages found; fewer where fewer match at all.
+            mask: Passages that may be found, one value a passage. Defaults to all.
 
         Returns:
             Best first; equal scores keep the order of the collection.
         """
         if not self.ids:
             return []
-        by_view = self.view_scores(query)
-        combined = self.combine(by_view)
+        by_analyzer = self.analyzer_scores(query)
+        combined = self.combine(by_analyzer)
         if mask is not None:
             combined = np.where(mask, combined, 0)
         positions = best_first(combined, top_k)
-        ranks = {name: _ranks(scores, positions) for name, scores in by_view.items()}
+        ranks = {name: _ranks(scores, positions) for name, scores in by_analyzer.items()}
         return [
             LexicalHit(
                 int(position),
                 float(combined[position]),
-                {name: int(ranks[name][place]) for name, scores in by_view.items() if scores[position] > 0},
-                {name: float(scores[position]) for name, scores in by_view.items() if scores[position] > 0},
+                {name: int(ranks[name][i]) for name, scores in by_analyzer.items() if scores[position] > 0},
+                {name: float(scores[position]) for name, scores in by_analyzer.items() if scores[position] > 0},
             )
-            for place, position in enumerate(positions)
+            for i, position in enumerate(positions)
         ]
 
-    def combine(self, by_view: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
-        """Combine the views' scores by weight, each divided by its largest; a single view keeps its scores."""
-        if len(by_view) == 1:
-            return next(iter(by_view.values()))
+    def combine(self, by_analyzer: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Return the mean of the analyzers' scores, each divided by its largest; a single one keeps its scores."""
+        if len(by_analyzer) == 1:
+            return next(iter(by_analyzer.values()))
         combined = np.zeros(len(self.ids), np.float32)
-        for name, scores in by_view.items():
-            combined += scores * np.float32(VIEWS[self.view][name] / max(float(scores.max()), 1e-9))
+        for scores in by_analyzer.values():
+            combined += scores * np.float32(1 / len(by_analyzer) / max(float(scores.max()), 1e-9))
         return combined
 
     def stream(self, position: int) -> PassageStream:
-        """Return the content morphemes of one passage; the index must have the view ``morphemes``."""
-        token_ids, tags, sentences = self.streams.row(position)
+        """Return the content morphemes of one passage; the index must have the analyzer ``morphemes``."""
+        token_ids, tags, sentences = self.token_streams.row(position)
         return PassageStream(token_ids, tags, sentences)
 
     def _add_batch(self, ids: Sequence[str], texts: Sequence[str]) -> None:
-        if "morphemes" in self.postings:
+        if "morphemes" in self.analyzers:
             self._add_morphemes(texts)
-        if "bigrams" in self.postings:
-            self.postings["bigrams"].add(self.bigrams.tokens(texts))
-        self.positions.update({identity: len(self.ids) + place for place, identity in enumerate(ids)})
+        if "bigrams" in self.analyzers:
+            self.inverted_indexes["bigrams"].add(self.bigrams.tokens(texts))
+        self.positions.update({identity: position for position, identity in enumerate(ids, start=len(self.ids))})
         self.ids.extend(ids)
 
     def _add_morphemes(self, texts: Sequence[str]) -> None:
         analysed = list(self.morphemes.analyse(texts))
-        token_ids = self.postings["morphemes"].add(stream.forms for stream in analysed)
-        self.streams.append(
+        token_ids = self.inverted_indexes["morphemes"].add(stream.forms for stream in analysed)
+        self.token_streams.append(
             [
                 (
                     ids,
@@ -268,10 +270,20 @@ def best_first(scores: NDArray[np.float32], top_k: int) -> NDArray[np.intp]:
     return matching[np.argsort(-values, kind="stable")[:top_k]]
 
 
+def _in_order(analyzers: Sequence[Analyzer]) -> tuple[Analyzer, ...]:
+    """Return the analyzers in the order of `ANALYZERS`, each once."""
+    if isinstance(analyzers, str) or not analyzers:
+        raise InvalidSetting(f"analyzers must be a list of names, such as {ANALYZERS}, not {analyzers!r}")
+    for name in analyzers:
+        if name not in ANALYZERS:
+            raise InvalidSetting(f"no analyzer is called {name!r}; {nearest(name, ANALYZERS)}")
+    return tuple(name for name in ANALYZERS if name in analyzers)
+
+
 def _ranks(scores: NDArray[np.float32], positions: NDArray[np.intp]) -> NDArray[np.intp]:
     """Rank the scores at some positions among all scores: 1 + how many are larger."""
     chosen = scores[positions]
     if not len(chosen):
         return np.zeros(0, np.intp)
-    rivals = np.sort(scores[scores >= chosen.min()])
-    return len(rivals) - np.searchsorted(rivals, chosen, side="right") + 1
+    competing = np.sort(scores[scores >= chosen.min()])
+    return len(competing) - np.searchsorted(competing, chosen, side="right") + 1

@@ -1,4 +1,4 @@
-"""A lexical index on disk: arrays in safetensors, the rest in JSON, swapped in whole."""
+"""Files of a lexical index: arrays in safetensors, the rest in JSON, replaced as a whole."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from llama_index_ko_rerank.errors import DamagedIndex, IndexNotFound, InvalidSetting, ModelMismatch
 from llama_index_ko_rerank.files import write_bytes_file
-from llama_index_ko_rerank.retrieve.inverted_index import BM25Settings
-from llama_index_ko_rerank.retrieve.lexical_index import VIEWS, LexicalIndex, View
+from llama_index_ko_rerank.retrieve.inverted_index import BM25Settings, RaggedArray
+from llama_index_ko_rerank.retrieve.lexical_index import Analyzer, LexicalIndex
 
 MANIFEST = "lexical.json"
 _ARRAYS = "lexical.safetensors"
-_FORMAT = 2
+_FORMAT = 3
 _SIGNATURE = '{"sha256": "%s", '
 _SIGNATURE_BYTES = len(_SIGNATURE % ("0" * 64))
 
@@ -34,19 +34,18 @@ def save_lexical_index(index: LexicalIndex, folder: Path, extra: dict[str, Any] 
         folder: Made where missing.
         extra: JSON values kept in the manifest for the caller, such as a file entry of `write_content_addressed`.
     """
-    arrays = save({**_arrays("streams", index.streams.columns, index.streams.pointers), **_posting_arrays(index)})
     folder.mkdir(parents=True, exist_ok=True)
-    entry = write_content_addressed(folder, _ARRAYS, arrays)
+    entry = write_content_addressed(folder, _ARRAYS, save(_flat_arrays(index)))
     manifest = {
         "format": _FORMAT,
         "arrays": entry,
         "identity": index.identity,
-        "view": index.view,
+        "analyzers": index.analyzers,
         "user_words": index.morphemes.user_words,
         "k1": index.settings.k1,
         "b": index.settings.b,
         "ids": index.ids,
-        "vocabularies": {view: list(postings.vocabulary) for view, postings in index.postings.items()},
+        "vocabularies": {name: list(inverted.vocabulary) for name, inverted in index.inverted_indexes.items()},
         "extra": extra or {},
     }
     write_bytes_file(folder / MANIFEST, with_checksum(manifest))
@@ -64,7 +63,7 @@ def load_lexical_index(folder: Path) -> tuple[LexicalIndex, dict[str, Any]]:
     manifest = _read_manifest(folder)
     try:
         index = LexicalIndex(
-            cast(View, manifest["view"]),
+            cast(list[Analyzer], manifest["analyzers"]),
             user_words=manifest["user_words"],
             settings=BM25Settings(manifest["k1"], manifest["b"]),
         )
@@ -75,8 +74,8 @@ def load_lexical_index(folder: Path) -> tuple[LexicalIndex, dict[str, Any]]:
             )
         _fill(index, manifest, load(read_digested(folder, manifest["arrays"])))
         return index, manifest["extra"]
-    except (KeyError, TypeError, InvalidSetting, SafetensorError) as problem:
-        raise DamagedIndex(f"the lexical index in {str(folder)!r} cannot be read ({problem}); rebuild it") from problem
+    except (KeyError, TypeError, InvalidSetting, SafetensorError) as error:
+        raise DamagedIndex(f"the lexical index in {str(folder)!r} cannot be read ({error}); rebuild it") from error
 
 
 def with_checksum(manifest: Mapping[str, Any]) -> bytes:
@@ -102,12 +101,10 @@ def read_digested(folder: Path, entry: Mapping[str, str]) -> bytes:
     """
     try:
         content = (folder / entry["name"]).read_bytes()
-    except FileNotFoundError as problem:
-        raise DamagedIndex(f"{entry['name']} is missing from {str(folder)!r}; rebuild the index") from problem
-    except OSError as problem:
-        raise DamagedIndex(
-            f"{entry['name']} in {str(folder)!r} cannot be read ({problem}); rebuild the index"
-        ) from problem
+    except FileNotFoundError as error:
+        raise DamagedIndex(f"{entry['name']} is missing from {str(folder)!r}; rebuild the index") from error
+    except OSError as error:
+        raise DamagedIndex(f"{entry['name']} in {str(folder)!r} cannot be read ({error}); rebuild the index") from error
     if hashlib.sha256(content).hexdigest() != entry["sha256"]:
         raise DamagedIndex(f"{entry['name']} in {str(folder)!r} is truncated or changed; rebuild the index")
     return content
@@ -125,12 +122,12 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     try:
         content = (folder / MANIFEST).read_bytes()
         manifest = json.loads(content)
-    except FileNotFoundError as problem:
-        raise IndexNotFound(f"there is no lexical index in {str(folder)!r}") from problem
-    except ValueError as problem:
-        raise DamagedIndex(f"{MANIFEST} in {str(folder)!r} is no JSON ({problem}); rebuild the index") from problem
-    except OSError as problem:
-        raise DamagedIndex(f"{MANIFEST} in {str(folder)!r} cannot be read ({problem}); rebuild the index") from problem
+    except FileNotFoundError as error:
+        raise IndexNotFound(f"there is no lexical index in {str(folder)!r}") from error
+    except ValueError as error:
+        raise DamagedIndex(f"{MANIFEST} in {str(folder)!r} is no JSON ({error}); rebuild the index") from error
+    except OSError as error:
+        raise DamagedIndex(f"{MANIFEST} in {str(folder)!r} cannot be read ({error}); rebuild the index") from error
     if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:
         raise DamagedIndex(f"{MANIFEST} in {str(folder)!r} is not in format {_FORMAT}; rebuild the index")
     if hashlib.sha256(content[_SIGNATURE_BYTES:]).hexdigest() != manifest.get("sha256"):
@@ -138,25 +135,26 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
-def _arrays(name: str, columns: list[np.ndarray[Any, Any]], pointers: np.ndarray[Any, Any]) -> dict[str, Any]:
-    return {f"{name}.pointers": pointers, **{f"{name}.{number}": column for number, column in enumerate(columns)}}
+def _ragged_arrays(index: LexicalIndex) -> dict[str, RaggedArray]:
+    """Return the arrays of an index by the name that they have in the file."""
+    return {"streams": index.token_streams, **{name: one.rows for name, one in index.inverted_indexes.items()}}
 
 
-def _posting_arrays(index: LexicalIndex) -> dict[str, Any]:
-    arrays: dict[str, Any] = {}
-    for view, postings in index.postings.items():
-        arrays |= _arrays(view, postings.rows.columns, postings.rows.pointers)
+def _flat_arrays(index: LexicalIndex) -> dict[str, NDArray[Any]]:
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, ragged in _ragged_arrays(index).items():
+        arrays[f"{name}.pointers"] = ragged.pointers
+        arrays |= {f"{name}.{number}": column for number, column in enumerate(ragged.columns)}
     return arrays
 
 
-def _fill(index: LexicalIndex, manifest: dict[str, Any], arrays: dict[str, np.ndarray[Any, Any]]) -> None:
+def _fill(index: LexicalIndex, manifest: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> None:
     index.ids = list(manifest["ids"])
-    index.positions = {identity: place for place, identity in enumerate(index.ids)}
-    targets = {"streams": index.streams, **{view: index.postings[view].rows for view in VIEWS[index.view]}}
-    for name, rows in targets.items():
-        rows.pointers = arrays[f"{name}.pointers"]
-        rows.columns = [arrays[f"{name}.{number}"] for number in range(len(rows.columns))]
-    for view, tokens in manifest["vocabularies"].items():
-        index.postings[view].vocabulary = {token: number for number, token in enumerate(tokens)}
-    if any(len(postings) != len(index) for postings in index.postings.values()):
+    index.positions = {identity: position for position, identity in enumerate(index.ids)}
+    for name, ragged in _ragged_arrays(index).items():
+        ragged.pointers = arrays[f"{name}.pointers"]
+        ragged.columns = [arrays[f"{name}.{number}"] for number in range(len(ragged.columns))]
+    for name, tokens in manifest["vocabularies"].items():
+        index.inverted_indexes[name].vocabulary = {token: number for number, token in enumerate(tokens)}
+    if any(len(inverted) != len(index) for inverted in index.inverted_indexes.values()):
         raise DamagedIndex(f"{MANIFEST} names {len(index)} passages and the arrays hold others; rebuild the index")

@@ -19,4 +19,4 @@ def sharded_words(store: ShardedVectorStore, folder: Path, *, similarity_top_k: 
     """
     nodes = {node.node_id: node for node in store.nodes()}
     index, _ = refreshed_index(nodes.values(), len(nodes), folder)
-    return KoreanBM25Retriever(index, nodes, similarity_top_k=similarity_top_k)
+    return KoreanBM25Retriever(index, nodes=nodes, similarity_top_k=similarity_top_k)

@@ -54,7 +54,7 @@ class TestValues:
             assert ((column(extractor, matrix, name) >= 0) & (column(extractor, matrix, name) <= 1 + 1e-9)).all()
 
     def test_the_scores_are_those_of_the_index(self, extractor, index):
-        scores = index.view_scores(QUESTION)
+        scores = index.analyzer_scores(QUESTION)
         matrix = extractor.matrix(QUESTION, library(*TEXTS))
         for view in ("morphemes", "bigrams"):
             wanted = scores[view] / scores[view].max()
@@ -144,8 +144,8 @@ class TestSets:
             feature_names(sets)
 
     def test_a_dense_leg_gives_score_rank_and_presence(self):
-        found = RankedNode(node=TextNode(text="a"), legs={"e5": SourceHit(rank=2, score=0.8)})
-        worse = RankedNode(node=TextNode(text="b"), legs={"e5": SourceHit(rank=4, score=0.3)})
+        found = RankedNode(node=TextNode(text="a"), sources={"e5": SourceHit(rank=2, score=0.8)})
+        worse = RankedNode(node=TextNode(text="b"), sources={"e5": SourceHit(rank=4, score=0.3)})
         columns = dense_columns([worse, found, node("c")], "e5")
         assert columns["dense_found"].tolist() == [1, 1, 0]
         assert columns["dense_score"].tolist() == [0.3, 0.8, 0.3]
@@ -179,4 +179,4 @@ class TestSets:
     @pytest.mark.parametrize(("view", "lacking"), [("morphemes", "bigrams"), ("bigrams", "morphemes")])
     def test_an_index_of_one_view_is_refused(self, view, lacking):
         with pytest.raises(InvalidSetting, match=f"lacks \\['{lacking}'\\]"):
-            FeatureExtractor(LexicalIndex(view))
+            FeatureExtractor(LexicalIndex([view]))

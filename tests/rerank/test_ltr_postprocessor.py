@@ -19,7 +19,7 @@ from llama_index_ko_rerank.rerank.ltr.features import CROSS_ENCODER, DENSE, LEXI
 from llama_index_ko_rerank.rerank.ltr.fit import fit_ranker
 from llama_index_ko_rerank.rerank.ltr.postprocessor import LearningToRankPostprocessor
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
-from llama_index_ko_rerank.types import SourceHit, legs_of
+from llama_index_ko_rerank.types import SourceHit, sources_of
 from tests.corpora.ranking import QUESTIONS, TEXTS, examples, fitted, searcher
 
 QUESTION = "솔빛도서관은 언제 문을 열었나요?"
@@ -123,9 +123,9 @@ class TestNodes:
         kept = make(keep_retrieval_score=True).postprocess_nodes(found, query_str=QUESTION)
         ranks = {old.node.node_id: rank for rank, old in enumerate(found, 1)}
         for result in kept:
-            assert legs_of(result)["retrieval"].rank == ranks[result.node.node_id]
+            assert sources_of(result)["retrieval"].rank == ranks[result.node.node_id]
         plain = make().postprocess_nodes(found, query_str=QUESTION)
-        assert not any("retrieval" in legs_of(result) for result in plain)
+        assert not any("retrieval" in sources_of(result) for result in plain)
 
     def test_nodes_that_the_index_lacks_are_ranked_too(self, reranker, everything):
         wanted = scores_of(reranker.postprocess_nodes(everything, query_str=QUESTION))
@@ -191,7 +191,7 @@ class TestOtherJudges:
     def test_weights_fitted_without_an_embedding_score_the_same_where_one_is_there(self, reranker, found):
         wanted = scores_of(reranker.postprocess_nodes(found, query_str=QUESTION))
         for number, node in enumerate(found):
-            node.legs["dense"] = SourceHit(rank=number + 1, score=0.1 * number)
+            node.sources["dense"] = SourceHit(rank=number + 1, score=0.1 * number)
         assert scores_of(reranker.postprocess_nodes(found, query_str=QUESTION)) == wanted
 
     def test_weights_fitted_with_a_leg_read_it_and_need_its_name(self, tmp_path, found):
@@ -202,7 +202,7 @@ class TestOtherJudges:
         reranker = LearningToRankPostprocessor.from_index(index, weights=weights, dense_retriever="bigrams", top_n=10)
         before = scores_of(reranker.postprocess_nodes(found, query_str=QUESTION))
         for node in found:
-            node.legs.pop("bigrams")
+            node.sources.pop("bigrams")
         assert scores_of(reranker.postprocess_nodes(found, query_str=QUESTION)) != before
 
     def test_weights_fitted_with_a_cross_encoder_need_one(self, tmp_path, found):

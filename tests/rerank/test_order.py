@@ -56,7 +56,7 @@ def test_new_objects_come_back_and_the_old_ones_keep_their_scores():
 
 def test_the_retrieval_rank_and_score_are_kept_where_asked_for():
     new = reordered(nodes_for([0, 0]), np.array([0.2, 0.4]), top_n=2, keep_retrieval_score=True)
-    assert [found.legs for found in new] == [
+    assert [found.sources for found in new] == [
         {"retrieval": SourceHit(rank=2, score=1.0)},
         {"retrieval": SourceHit(rank=1, score=0.0)},
     ]
@@ -65,17 +65,17 @@ def test_the_retrieval_rank_and_score_are_kept_where_asked_for():
 def test_a_missing_retrieval_score_is_kept_as_nought():
     nodes = [NodeWithScore(node=TextNode(text="a"))]
     (new,) = reordered(nodes, np.array([0.2]), top_n=1, keep_retrieval_score=True)
-    assert new.legs == {"retrieval": SourceHit(rank=1, score=0.0)}
+    assert new.sources == {"retrieval": SourceHit(rank=1, score=0.0)}
 
 
 @pytest.mark.parametrize("keep", [False, True])
-def test_legs_of_the_first_stage_are_kept(keep):
+def test_sources_of_the_first_stage_are_kept(keep):
     legs = {"lexical": SourceHit(rank=3, score=7.5)}
-    nodes = [RankedNode(node=TextNode(text="a"), score=0.9, legs=legs)]
+    nodes = [RankedNode(node=TextNode(text="a"), score=0.9, sources=legs)]
     (new,) = reordered(nodes, np.array([0.2]), top_n=1, keep_retrieval_score=keep)
     assert isinstance(new, RankedNode)
-    assert new.legs == legs | ({"retrieval": SourceHit(rank=1, score=0.9)} if keep else {})
-    assert nodes[0].legs == legs
+    assert new.sources == legs | ({"retrieval": SourceHit(rank=1, score=0.9)} if keep else {})
+    assert nodes[0].sources == legs
 
 
 @given(st.floats(allow_nan=False))
@@ -97,15 +97,15 @@ class TestWindows:
     def test_the_stretch_that_a_score_rests_on_is_kept(self):
         first, second = reordered(nodes_for([0, 0]), np.array([0.2, 0.4]), top_n=2, windows=[(3, 9), None])
         assert isinstance(second, RankedNode)
-        assert (second.window, second.legs, second.score) == ((3, 9), {}, 0.2)
+        assert (second.window, second.sources, second.score) == ((3, 9), {}, 0.2)
         assert not isinstance(first, RankedNode)
 
     def test_what_an_earlier_reranker_read_is_not_said_of_this_one(self):
         before = RankedNode(
-            node=TextNode(text="a"), score=0.9, legs={"lexical": SourceHit(rank=1, score=2)}, window=(0, 5)
+            node=TextNode(text="a"), score=0.9, sources={"lexical": SourceHit(rank=1, score=2)}, window=(0, 5)
         )
         (new,) = reordered([before], np.array([0.2]), top_n=1)
-        assert (new.window, new.legs) == (None, before.legs)
+        assert (new.window, new.sources) == (None, before.sources)
         assert before.window == (0, 5)
 
 

@@ -159,7 +159,7 @@ class TestNodes:
             assert json.loads(result.to_json())["score"] == result.score
 
     def test_the_retrieval_score_is_kept_as_a_leg_where_asked_for(self, rerank, found):
-        legs = {result.node.node_id: result.legs for result in rerank(keep_retrieval_score=True)}
+        legs = {result.node.node_id: result.sources for result in rerank(keep_retrieval_score=True)}
         assert legs == {
             old.node.node_id: {"retrieval": SourceHit(rank=rank, score=old.score)} for rank, old in enumerate(found, 1)
         }
@@ -168,12 +168,12 @@ class TestNodes:
         assert not any(isinstance(result, RankedNode) for result in rerank())
 
     @pytest.mark.parametrize("keep", [False, True])
-    def test_the_legs_of_a_hybrid_are_kept(self, rerank, found, keep):
+    def test_the_sources_of_a_hybrid_are_kept(self, rerank, found, keep):
         legs = {"lexical": SourceHit(rank=2, score=7.0), "dense": SourceHit(rank=1, score=0.4)}
-        ranked = [RankedNode(node=old.node, score=old.score, legs=legs) for old in found]
+        ranked = [RankedNode(node=old.node, score=old.score, sources=legs) for old in found]
         for result in rerank(ranked, keep_retrieval_score=keep):
-            assert legs.items() <= result.legs.items()
-            assert ("retrieval" in result.legs) is keep
+            assert legs.items() <= result.sources.items()
+            assert ("retrieval" in result.sources) is keep
 
     def test_scores_of_none_are_taken(self, rerank, found):
         bare = [NodeWithScore(node=old.node) for old in found]

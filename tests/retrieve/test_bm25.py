@@ -68,28 +68,32 @@ class TestSearching:
         assert ids_of(KoreanBM25Retriever.from_nodes(nodes, similarity_top_k=2).retrieve("하루 전에 신청")) == whole[:2]
 
     @pytest.mark.parametrize(
-        ("view", "legs"),
-        [("both", {"morphemes", "bigrams"}), ("morphemes", {"morphemes"}), ("bigrams", {"bigrams"})],
+        ("analyzers", "sources"),
+        [
+            (["morphemes", "bigrams"], {"morphemes", "bigrams"}),
+            (["morphemes"], {"morphemes"}),
+            (["bigrams"], {"bigrams"}),
+        ],
     )
-    def test_a_result_says_what_each_view_thought_of_it(self, nodes, view, legs):
-        result = KoreanBM25Retriever.from_nodes(nodes, view=view).retrieve("출장비 청구")[0]
+    def test_a_result_has_the_rank_and_score_of_each_analyzer(self, nodes, analyzers, sources):
+        result = KoreanBM25Retriever.from_nodes(nodes, analyzers=analyzers).retrieve("출장비 청구")[0]
         assert isinstance(result, RankedNode)
-        assert set(result.legs) == legs
-        assert all(leg.rank == 1 and leg.score > 0 for leg in result.legs.values())
+        assert set(result.sources) == sources
+        assert all(hit.rank == 1 and hit.score > 0 for hit in result.sources.values())
         assert type(result.score) is float
         result.to_json()
 
     def test_a_word_of_the_users_own_is_found_whole(self, make_nodes):
         books = make_nodes({"club": "모두의책은 목요일에 모인다", "shelf": "모두 제 책을 가져온다"})
-        plain = KoreanBM25Retriever.from_nodes(books, view="morphemes")
-        taught = KoreanBM25Retriever.from_nodes(books, view="morphemes", user_words=[("모두의책", "NNP")])
+        plain = KoreanBM25Retriever.from_nodes(books, analyzers=("morphemes",))
+        taught = KoreanBM25Retriever.from_nodes(books, analyzers=("morphemes",), user_words=[("모두의책", "NNP")])
         assert sorted(ids_of(plain.retrieve("모두의책"))) == ["club", "shelf"]
         assert ids_of(taught.retrieve("모두의책")) == ["club"]
 
     def test_the_constants_of_bm25_are_the_callers(self, make_nodes):
         texts = make_nodes({"long": "사과 사과 사과 배 감 귤 밤 대추 호두 잣", "short": "사과"})
-        repeats = KoreanBM25Retriever.from_nodes(texts, view="morphemes", settings=BM25Settings(k1=5, b=0))
-        lengths = KoreanBM25Retriever.from_nodes(texts, view="morphemes", settings=BM25Settings(k1=5, b=1))
+        repeats = KoreanBM25Retriever.from_nodes(texts, analyzers=("morphemes",), settings=BM25Settings(k1=5, b=0))
+        lengths = KoreanBM25Retriever.from_nodes(texts, analyzers=("morphemes",), settings=BM25Settings(k1=5, b=1))
         assert ids_of(repeats.retrieve("사과"))[0] == "long"
         assert ids_of(lengths.retrieve("사과"))[0] == "short"
 
@@ -152,8 +156,8 @@ class TestQuestions:
         decomposed = make_nodes({name: unicodedata.normalize("NFD", text) for name, text in rules.items()})
         answers = KoreanBM25Retriever.from_nodes(decomposed).retrieve("하루 전에 신청")
         wanted = retriever.retrieve("하루 전에 신청")
-        assert [(result.node.node_id, result.score, result.legs) for result in answers] == [
-            (result.node.node_id, result.score, result.legs) for result in wanted
+        assert [(result.node.node_id, result.score, result.sources) for result in answers] == [
+            (result.node.node_id, result.score, result.sources) for result in wanted
         ]
 
     @pytest.mark.parametrize(
@@ -285,7 +289,7 @@ class TestChanging:
             for _ in range(40):
                 for result in retriever.retrieve("헬스장 연차 신청"):
                     assert result.node.get_content()
-                    assert result.legs
+                    assert result.sources
 
         def change(name):
             for number in range(15):
@@ -327,7 +331,7 @@ class TestMaking:
         [
             ({"similarity_top_k": 0}, "similarity_top_k must be 1 or more"),
             ({"similarity_top_k": -3}, "similarity_top_k must be 1 or more"),
-            ({"view": "morpheme"}, "did you mean 'morphemes'"),
+            ({"analyzers": ["morpheme"]}, "did you mean 'morphemes'"),
             ({"user_words": ["모두의책"]}, "a user word is a pair"),
         ],
     )

@@ -14,7 +14,7 @@ from llama_index_ko_rerank.retrieve.fusion import (
 
 ids = st.lists(st.sampled_from("abcdefgh"), unique=True, max_size=6)
 scores = st.floats(-100, 100, allow_nan=False).map(lambda value: round(value, 3))
-scored_legs = st.lists(st.dictionaries(st.sampled_from("abcdefgh"), scores, max_size=6), min_size=1, max_size=4)
+scored_lists = st.lists(st.dictionaries(st.sampled_from("abcdefgh"), scores, max_size=6), min_size=1, max_size=4)
 weights_of_four = st.lists(st.sampled_from([0.0, 0.25, 1.0, 3.0]), min_size=4, max_size=4).filter(any)
 names = st.sampled_from(sorted(NORMALIZATIONS))
 
@@ -40,7 +40,7 @@ class TestReciprocalRanks:
         assert [hit.id for hit in reciprocal_rank_fusion([["x", "y"], ["y", "x"]])] == ["x", "y"]
         assert [hit.id for hit in reciprocal_rank_fusion([["z"], ["a"], ["m"]])] == ["z", "a", "m"]
 
-    def test_empty_legs_are_fine(self):
+    def test_empty_lists_are_fine(self):
         assert reciprocal_rank_fusion([[], []]) == []
 
     def test_a_repeated_id_is_refused(self):
@@ -104,7 +104,7 @@ class TestConvexCombination:
         fused = convex_combination([{"x": 1.0, "y": 0.0}, {"y": 1.0, "x": 0.0}, {"a": 0.0, "y": -1.0, "x": -1.0}])
         assert [hit.id for hit in fused] == ["x", "y", "a"]
 
-    def test_empty_legs_are_fine(self):
+    def test_empty_lists_are_fine(self):
         assert convex_combination([{}, {}]) == []
         assert convex_combination([{}, {"a": 3.0}], normalizations="max") == [("a", 0.5)]
 
@@ -115,36 +115,40 @@ class TestConvexCombination:
         with pytest.raises(InvalidSetting, match="did you mean 'min-max'"):
             convex_combination([{"a": 1.0}], normalizations="minmax")
 
-    def test_as_many_normalisations_as_legs_are_needed(self):
-        with pytest.raises(InvalidSetting, match="2 legs need as many normalisations, not 1"):
+    def test_as_many_normalisations_as_retrievers_are_needed(self):
+        with pytest.raises(InvalidSetting, match="2 retrievers need as many normalisations, not 1"):
             convex_combination([{"a": 1.0}, {}], normalizations=["max"])
 
-    @given(scored_legs, weights_of_four, names)
-    def test_the_result_holds_every_id_once_best_first(self, legs, weights, name):
-        weights = weights[: len(legs)] if any(weights[: len(legs)]) else None
-        fused = convex_combination(legs, weights=weights, normalizations=name)
-        counted = [leg for leg, weight in zip(legs, weights or [1] * len(legs), strict=True) if weight]
-        assert sorted(hit.id for hit in fused) == sorted({identity for leg in counted for identity in leg})
+    @given(scored_lists, weights_of_four, names)
+    def test_the_result_holds_every_id_once_best_first(self, lists, weights, name):
+        weights = weights[: len(lists)] if any(weights[: len(lists)]) else None
+        fused = convex_combination(lists, weights=weights, normalizations=name)
+        counted = [
+            scores_by_id for scores_by_id, weight in zip(lists, weights or [1] * len(lists), strict=True) if weight
+        ]
+        assert sorted(hit.id for hit in fused) == sorted(
+            {identity for scores_by_id in counted for identity in scores_by_id}
+        )
         assert [hit.score for hit in fused] == sorted((hit.score for hit in fused), reverse=True)
 
-    @given(scored_legs, names, st.sampled_from([0.125, 2.0, 1024.0]))
-    def test_scaling_all_weights_changes_nothing(self, legs, name, factor):
-        weights = [1.0 + number for number in range(len(legs))]
+    @given(scored_lists, names, st.sampled_from([0.125, 2.0, 1024.0]))
+    def test_scaling_all_weights_changes_nothing(self, lists, name, factor):
+        weights = [1.0 + number for number in range(len(lists))]
         scaled = [weight * factor for weight in weights]
-        assert convex_combination(legs, weights=scaled, normalizations=name) == convex_combination(
-            legs, weights=weights, normalizations=name
+        assert convex_combination(lists, weights=scaled, normalizations=name) == convex_combination(
+            lists, weights=weights, normalizations=name
         )
 
-    @given(scored_legs)
-    def test_max_and_min_max_stay_at_most_one(self, legs):
+    @given(scored_lists)
+    def test_max_and_min_max_stay_at_most_one(self, lists):
         for name in ("max", "min-max"):
-            assert all(hit.score <= 1 + 1e-9 for hit in convex_combination(legs, normalizations=name))
+            assert all(hit.score <= 1 + 1e-9 for hit in convex_combination(lists, normalizations=name))
 
     @given(st.dictionaries(st.sampled_from("abcdefgh"), scores, min_size=1))
-    def test_one_leg_keeps_its_own_order(self, leg):
-        by_score = sorted(leg, key=lambda identity: -leg[identity])
-        fused = convex_combination([leg])
-        assert [leg[hit.id] for hit in fused] == [leg[identity] for identity in by_score]
+    def test_one_list_keeps_its_own_order(self, scores_by_id):
+        by_score = sorted(scores_by_id, key=lambda identity: -scores_by_id[identity])
+        fused = convex_combination([scores_by_id])
+        assert [scores_by_id[hit.id] for hit in fused] == [scores_by_id[identity] for identity in by_score]
 
 
 class TestWeights:
@@ -152,22 +156,22 @@ class TestWeights:
         assert check_weights(None, 3) == [1.0, 1.0, 1.0]
 
     @pytest.mark.parametrize(
-        ("weights", "legs", "reason"),
+        ("weights", "retrievers", "reason"),
         [
-            ([1.0], 2, "2 legs need as many weights, not 1"),
+            ([1.0], 2, "2 retrievers need as many weights, not 1"),
             ([1.0, -0.5], 2, "weights must be 0 or more and not all 0"),
             ([0, 0], 2, "not all 0"),
             ([1.0, math.nan], 2, "weights must be 0 or more"),
             ([1.0, math.inf], 2, "weights must be 0 or more"),
-            (None, 0, "at least one leg"),
-            ([], 0, "at least one leg"),
+            (None, 0, "at least one retriever"),
+            ([], 0, "at least one retriever"),
         ],
     )
-    def test_what_cannot_weigh_is_refused(self, weights, legs, reason):
+    def test_what_cannot_weigh_is_refused(self, weights, retrievers, reason):
         with pytest.raises(InvalidSetting, match=reason):
-            check_weights(weights, legs)
+            check_weights(weights, retrievers)
 
     @pytest.mark.parametrize("fuse", [reciprocal_rank_fusion, convex_combination])
     def test_both_fusions_check_their_weights(self, fuse):
-        with pytest.raises(InvalidSetting, match="1 legs need as many weights, not 2"):
+        with pytest.raises(InvalidSetting, match="1 retrievers need as many weights, not 2"):
             fuse([{"a": 1.0}], weights=[1, 2])

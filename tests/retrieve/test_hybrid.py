@@ -20,7 +20,7 @@ TEXTS = {"a": "사과는 가을에 익는다", "b": "배는 물이 많다", "c":
 NODES = {identity: TextNode(text=text, id_=identity, metadata={"kind": "과일"}) for identity, text in TEXTS.items()}
 
 
-class Leg(BaseRetriever):
+class FakeRetriever(BaseRetriever):
     """Finds what it was told to, once its barrier lets it, and keeps the questions that it was asked."""
 
     def __init__(self, scores, *, barrier=None, error=None):
@@ -47,8 +47,8 @@ class Leg(BaseRetriever):
         return self._found(query_bundle)
 
 
-class Echoing(Leg):
-    """A foreign leg that skips the base class and returns nodes twice."""
+class Echoing(FakeRetriever):
+    """A foreign retriever that skips the base class and returns nodes twice."""
 
     def retrieve(self, query):
         return self._retrieve(query)
@@ -59,12 +59,12 @@ class Echoing(Leg):
 
 @pytest.fixture
 def lexical():
-    return Leg([("a", 12.0), ("b", 9.0), ("c", 6.0)])
+    return FakeRetriever([("a", 12.0), ("b", 9.0), ("c", 6.0)])
 
 
 @pytest.fixture
 def dense():
-    return Leg([("c", 0.9), ("d", 0.7), ("a", 0.1)])
+    return FakeRetriever([("c", 0.9), ("d", 0.7), ("a", 0.1)])
 
 
 @pytest.fixture(params=["retrieve", "aretrieve"])
@@ -80,17 +80,19 @@ def scores_of(results):
 
 
 def test_the_convex_combination_is_that_worked_by_hand(ask, lexical, dense):
-    results = ask(HybridRetriever({"lexical": lexical, "dense": dense}, {"lexical": 3, "dense": 1}))
+    results = ask(HybridRetriever({"lexical": lexical, "dense": dense}, weights={"lexical": 3, "dense": 1}))
     assert [result.node.node_id for result in results] == ["a", "b", "c", "d"]
     assert scores_of(results) == pytest.approx({"a": 0.75, "b": 0.375, "c": 0.25, "d": 0.75 / 4})
 
 
 def test_reciprocal_ranks_are_those_worked_by_hand(ask, lexical, dense):
-    retriever = HybridRetriever({"lexical": lexical, "dense": dense}, {"lexical": 2, "dense": 1}, fusion="rrf", rrf_k=0)
+    retriever = HybridRetriever(
+        {"lexical": lexical, "dense": dense}, weights={"lexical": 2, "dense": 1}, fusion="rrf", rrf_k=0
+    )
     assert scores_of(ask(retriever)) == pytest.approx({"a": 2 + 1 / 3, "b": 1.0, "c": 2 / 3 + 1, "d": 0.5})
 
 
-def test_a_normalisation_may_be_named_for_a_leg(ask, lexical, dense):
+def test_a_normalisation_may_be_named_for_a_retriever(ask, lexical, dense):
     retriever = HybridRetriever({"lexical": lexical, "dense": dense}, normalizations={"lexical": "max"})
     assert scores_of(ask(retriever))["b"] == pytest.approx(0.75 / 2)
 
@@ -101,9 +103,11 @@ def test_fuse_works_on_scores_alone_and_agrees(lexical, dense):
     assert dict(fused) == scores_of(retriever.retrieve("과일"))
 
 
-def test_each_result_says_what_each_leg_thought_of_it(ask, lexical, dense):
-    legs = {result.node.node_id: result.legs for result in ask(HybridRetriever({"lexical": lexical, "dense": dense}))}
-    assert legs == {
+def test_each_result_has_the_rank_and_score_of_each_retriever(ask, lexical, dense):
+    sources = {
+        result.node.node_id: result.sources for result in ask(HybridRetriever({"lexical": lexical, "dense": dense}))
+    }
+    assert sources == {
         "a": {"lexical": SourceHit(rank=1, score=12.0), "dense": SourceHit(rank=3, score=0.1)},
         "b": {"lexical": SourceHit(rank=2, score=9.0)},
         "c": {"lexical": SourceHit(rank=3, score=6.0), "dense": SourceHit(rank=1, score=0.9)},
@@ -111,7 +115,7 @@ def test_each_result_says_what_each_leg_thought_of_it(ask, lexical, dense):
     }
 
 
-def test_the_legs_are_seen_neither_by_the_llm_nor_by_the_hash(ask, lexical, dense):
+def test_the_sources_are_seen_neither_by_the_llm_nor_by_the_hash(ask, lexical, dense):
     before = {identity: (node.get_content(MetadataMode.LLM), node.hash) for identity, node in NODES.items()}
     results = ask(HybridRetriever({"lexical": lexical, "dense": dense}))
     assert {
@@ -121,34 +125,34 @@ def test_the_legs_are_seen_neither_by_the_llm_nor_by_the_hash(ask, lexical, dens
 
 def test_results_can_be_written_as_json(ask, lexical, dense):
     written = json.loads(ask(HybridRetriever({"lexical": lexical, "dense": dense}))[0].to_json())
-    assert written["legs"]["lexical"] == {"rank": 1, "score": 12.0}
+    assert written["sources"]["lexical"] == {"rank": 1, "score": 12.0}
     assert written["node"]["text"] == TEXTS["a"]
 
 
-def test_the_legs_of_a_leg_are_kept_beside_its_own_hit(nodes):
-    retriever = HybridRetriever({"words": KoreanBM25Retriever.from_nodes(nodes)})
-    legs = retriever.retrieve("출장비 청구")[0].legs
-    assert set(legs) == {"words", "morphemes", "bigrams"}
-    assert legs["words"] == SourceHit(rank=1, score=1.0)
+def test_the_sources_of_a_retriever_are_kept_beside_its_own_hit(nodes):
+    retriever = HybridRetriever({"lexical": KoreanBM25Retriever.from_nodes(nodes)})
+    sources = retriever.retrieve("출장비 청구")[0].sources
+    assert set(sources) == {"lexical", "morphemes", "bigrams"}
+    assert sources["lexical"] == SourceHit(rank=1, score=1.0)
 
 
-def test_a_hybrid_of_real_legs_finds_what_either_finds(make_nodes, rules):
+def test_a_hybrid_of_real_retrievers_finds_what_either_finds(make_nodes, rules):
     both = make_nodes(rules)
-    words = KoreanBM25Retriever.from_nodes(both, view="morphemes")
-    spelling = KoreanBM25Retriever.from_nodes(both, view="bigrams")
-    retriever = HybridRetriever({"words": words, "spelling": spelling})
+    morphemes = KoreanBM25Retriever.from_nodes(both, analyzers=("morphemes",))
+    bigrams = KoreanBM25Retriever.from_nodes(both, analyzers=("bigrams",))
+    retriever = HybridRetriever({"morphemes": morphemes, "bigrams": bigrams})
     assert retriever.retrieve("출장비는 언제 청구하나?")[0].node.node_id == "trip"
     assert retriever.retrieve("주차쟝을 쓰는 방문객")[0].node.node_id == "parking"
 
 
-def test_a_leg_of_weight_nought_is_not_asked(ask, lexical, dense):
-    results = ask(HybridRetriever({"lexical": lexical, "dense": dense}, {"lexical": 1, "dense": 0}))
+def test_a_retriever_of_weight_nought_is_not_called(ask, lexical, dense):
+    results = ask(HybridRetriever({"lexical": lexical, "dense": dense}, weights={"lexical": 1, "dense": 0}))
     assert dense.bundles == []
     assert [result.node.node_id for result in results] == ["a", "b", "c"]
 
 
-def test_a_leg_that_the_weights_do_not_name_is_not_asked(ask, lexical, dense):
-    ask(HybridRetriever({"lexical": lexical, "dense": dense}, {"dense": 1}))
+def test_a_retriever_that_the_weights_do_not_name_is_not_called(ask, lexical, dense):
+    ask(HybridRetriever({"lexical": lexical, "dense": dense}, weights={"dense": 1}))
     assert lexical.bundles == []
 
 
@@ -157,63 +161,63 @@ def test_asking_for_fewer_cuts_the_end(ask, lexical, dense):
     assert [result.node.node_id for result in ask(retriever)] == ["a", "c"]
 
 
-def test_ties_keep_the_order_of_the_first_leg(ask):
-    legs = {"first": Leg([("d", 1.0), ("b", 0.0)]), "second": Leg([("b", 7.0), ("d", 6.0)])}
-    assert [result.node.node_id for result in ask(HybridRetriever(legs))] == ["d", "b"]
+def test_ties_keep_the_order_of_the_first_retriever(ask):
+    retrievers = {"first": FakeRetriever([("d", 1.0), ("b", 0.0)]), "second": FakeRetriever([("b", 7.0), ("d", 6.0)])}
+    assert [result.node.node_id for result in ask(HybridRetriever(retrievers))] == ["d", "b"]
 
 
-def test_the_legs_run_side_by_side(ask):
+def test_the_retrievers_run_side_by_side(ask):
     both = threading.Barrier(2)  # breaks where one waits for the other to end
-    legs = {"first": Leg([("a", 1.0)], barrier=both), "second": Leg([("b", 1.0)], barrier=both)}
-    assert len(ask(HybridRetriever(legs))) == 2
+    retrievers = {"first": FakeRetriever([("a", 1.0)], barrier=both), "second": FakeRetriever([("b", 1.0)], barrier=both)}
+    assert len(ask(HybridRetriever(retrievers))) == 2
 
 
-def test_each_leg_gets_a_fresh_question_without_a_vector(ask, lexical, dense):
-    class Embedding(Leg):
+def test_each_retriever_gets_a_fresh_question_without_a_vector(ask, lexical, dense):
+    class Embedding(FakeRetriever):
         def _found(self, query_bundle):
             assert query_bundle.embedding is None
             query_bundle.embedding = [1.0, 2.0]
             return super()._found(query_bundle)
 
-    legs = {"first": Embedding(lexical.scores), "second": Embedding(dense.scores)}
+    retrievers = {"first": Embedding(lexical.scores), "second": Embedding(dense.scores)}
     question = QueryBundle("과일", custom_embedding_strs=["사과"], embedding=[9.0])
-    ask(HybridRetriever(legs), question)
-    seen = [bundle for leg in legs.values() for bundle in leg.bundles]
+    ask(HybridRetriever(retrievers), question)
+    seen = [bundle for one in retrievers.values() for bundle in one.bundles]
     assert len({id(bundle) for bundle in [*seen, question]}) == 3
     assert [bundle.query_str for bundle in seen] == ["과일"] * 2
     assert [bundle.embedding_strs for bundle in seen] == [["사과"]] * 2
     assert question.embedding == [9.0]
 
 
-def test_the_error_of_a_leg_is_raised_as_it_is(ask, lexical):
-    problem = ConnectionError("the vector server is away")
-    retriever = HybridRetriever({"lexical": lexical, "dense": Leg([], error=problem)})
+def test_the_error_of_a_retriever_is_raised_as_it_is(ask, lexical):
+    away = ConnectionError("the vector server is away")
+    retriever = HybridRetriever({"lexical": lexical, "dense": FakeRetriever([], error=away)})
     with pytest.raises(ConnectionError) as caught:
         ask(retriever)
-    assert caught.value is problem
+    assert caught.value is away
 
 
-def test_a_node_that_a_foreign_leg_returns_twice_counts_once_at_its_first_place(ask, dense):
+def test_a_node_that_a_foreign_retriever_returns_twice_counts_once_at_its_first_place(ask, dense):
     foreign = Echoing([("b", 8.0), ("b", 2.0), ("a", 4.0), ("b", 1.0)])
     for fusion in ("convex", "rrf"):
         results = ask(HybridRetriever({"foreign": foreign, "dense": dense}, fusion=fusion), QueryBundle("과일"))
-        legs = {result.node.node_id: result.legs.get("foreign") for result in results}
-        assert sorted(legs) == ["a", "b", "c", "d"]
-        assert legs["b"] == SourceHit(rank=1, score=8.0)
-        assert legs["a"] == SourceHit(rank=2, score=4.0)
+        sources = {result.node.node_id: result.sources.get("foreign") for result in results}
+        assert sorted(sources) == ["a", "b", "c", "d"]
+        assert sources["b"] == SourceHit(rank=1, score=8.0)
+        assert sources["a"] == SourceHit(rank=2, score=4.0)
 
 
 def test_a_foreign_score_of_none_counts_as_nought(ask, lexical):
-    results = ask(HybridRetriever({"foreign": Leg([("d", None)]), "lexical": lexical}, fusion="rrf"))
-    assert {result.node.node_id: result.legs for result in results}["d"] == {"foreign": SourceHit(rank=1, score=0.0)}
+    results = ask(HybridRetriever({"foreign": FakeRetriever([("d", None)]), "lexical": lexical}, fusion="rrf"))
+    assert {result.node.node_id: result.sources for result in results}["d"] == {"foreign": SourceHit(rank=1, score=0.0)}
 
 
-def test_legs_that_find_nothing_give_nothing(ask):
-    assert ask(HybridRetriever({"first": Leg([]), "second": Leg([])})) == []
+def test_retrievers_that_find_nothing_give_nothing(ask):
+    assert ask(HybridRetriever({"first": FakeRetriever([]), "second": FakeRetriever([])})) == []
 
 
 @pytest.mark.parametrize(("query", "error"), [("", BlankQuery), (" \u200b\n", BlankQuery), ("과\ud800", InvalidText)])
-def test_a_question_that_cannot_be_asked_reaches_no_leg(ask, lexical, dense, query, error):
+def test_a_question_that_cannot_be_asked_reaches_no_retriever(ask, lexical, dense, query, error):
     with pytest.raises(error):
         ask(HybridRetriever({"lexical": lexical, "dense": dense}), QueryBundle(query))
     assert lexical.bundles == dense.bundles == []
@@ -226,7 +230,7 @@ def test_a_question_that_cannot_be_asked_reaches_no_leg(ask, lexical, dense, que
         ({"weights": {"dens": 1.0}}, "did you mean 'dense'"),
         ({"weights": {"dense": -1.0}}, "weights must be 0 or more"),
         ({"weights": {"dense": 0.0}}, "not all 0"),
-        ({"normalizations": {"bm25": "max"}}, "no leg is called 'bm25'"),
+        ({"normalizations": {"bm25": "max"}}, "no retriever is called 'bm25'"),
         ({"normalizations": {"dense": "maximum"}}, "no normalisation is called 'maximum'"),
         ({"similarity_top_k": 0}, "similarity_top_k must be 1 or more"),
         ({"rrf_k": -1}, "rrf_k must be 0 or more"),
@@ -237,25 +241,25 @@ def test_settings_that_make_no_sense_are_refused_on_construction(lexical, dense,
         HybridRetriever({"lexical": lexical, "dense": dense}, **settings)
 
 
-def test_a_lexical_and_a_dense_leg_are_joined_with_weights_that_do_not_hurt(ask, lexical, dense):
-    retriever = HybridRetriever.of(lexical, dense, similarity_top_k=3)
+def test_a_lexical_and_a_dense_retriever_are_joined_with_weights_that_do_not_hurt(ask, lexical, dense):
+    retriever = HybridRetriever.from_defaults(lexical, dense, similarity_top_k=3)
     assert retriever.weights == DEFAULT_WEIGHTS == {"lexical": 0.95, "dense": 0.05}
     results = ask(retriever)
     assert [result.node.node_id for result in results] == ["a", "b", "c"]
     assert scores_of(results) == pytest.approx({"a": 0.95, "b": 0.475, "c": 0.05})
 
 
-def test_joined_legs_take_every_other_setting(lexical, dense):
-    retriever = HybridRetriever.of(lexical, dense, weights={"dense": 1.0}, fusion="rrf")
+def test_joined_retrievers_take_every_other_setting(lexical, dense):
+    retriever = HybridRetriever.from_defaults(lexical, dense, weights={"dense": 1.0}, fusion="rrf")
     assert (retriever.weights, retriever.fusion) == ({"lexical": 0.0, "dense": 1.0}, "rrf")
 
 
-def test_no_legs_at_all_are_refused():
-    with pytest.raises(InvalidSetting, match="at least one leg"):
+def test_no_retrievers_at_all_are_refused():
+    with pytest.raises(InvalidSetting, match="at least one retriever"):
         HybridRetriever({})
 
 
-def test_the_legs_are_traced_as_part_of_the_callers_question(ask, lexical, dense):
+def test_the_retrievers_are_traced_as_part_of_the_callers_question(ask, lexical, dense):
     class Recorder(BaseEventHandler):
         events: list[object] = Field(default_factory=list)
 

@@ -7,7 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from llama_index_ko_rerank.errors import InvalidSetting
-from llama_index_ko_rerank.retrieve.inverted_index import BM25Settings, Postings
+from llama_index_ko_rerank.retrieve.inverted_index import BM25Settings, InvertedIndex
 
 token_lists = st.lists(st.sampled_from("가나다라마바사"), max_size=8)
 collections = st.lists(token_lists, max_size=12)
@@ -15,7 +15,7 @@ questions = st.lists(st.sampled_from("가나다라마바사없"), max_size=6)
 
 
 def built(documents, settings=None):
-    postings = Postings(settings)
+    postings = InvertedIndex(settings)
     postings.add(documents)
     return postings
 
@@ -44,7 +44,7 @@ def test_an_unknown_token_has_the_idf_of_a_token_in_no_passage():
 
 
 def test_adding_gives_the_tokens_as_vocabulary_ids_in_order():
-    postings = Postings()
+    postings = InvertedIndex()
     streams = postings.add([["가", "나", "가"], [], ["다", "나"]])
     assert [stream.tolist() for stream in streams] == [[0, 1, 0], [], [2, 1]]
     assert postings.vocabulary == {"가": 0, "나": 1, "다": 2}

@@ -11,8 +11,8 @@ TEXTS = ["연차는 사흘 전에 신청한다", "회의실은 하루 전에 예
 QUESTIONS = ["연차 신청", "하루 전 예약", "ktx", "바다거북"]
 
 
-def built(view="both", **options):
-    index = LexicalIndex(view, **options)
+def built(analyzers=("morphemes", "bigrams"), **options):
+    index = LexicalIndex(analyzers, **options)
     index.add([f"노드 {number}" for number in range(len(TEXTS))], TEXTS)
     return index
 
@@ -37,14 +37,14 @@ def arrays_of(folder):
     return path
 
 
-@pytest.mark.parametrize("view", ["both", "morphemes", "bigrams"])
-def test_what_was_saved_answers_as_before(tmp_path, view):
-    index = built(view, user_words=[("모두의책", "NNP")], settings=BM25Settings(1.5, 0.75))
+@pytest.mark.parametrize("analyzers", [("morphemes", "bigrams"), ("morphemes",), ("bigrams",)])
+def test_what_was_saved_answers_as_before(tmp_path, analyzers):
+    index = built(analyzers, user_words=[("모두의책", "NNP")], settings=BM25Settings(1.5, 0.75))
     save_lexical_index(index, tmp_path, {"메모": [1, "나"]})
     loaded, extra = load_lexical_index(tmp_path)
     assert extra == {"메모": [1, "나"]}
-    assert (loaded.view, loaded.settings, loaded.identity, loaded.ids) == (
-        index.view,
+    assert (loaded.analyzers, loaded.settings, loaded.identity, loaded.ids) == (
+        index.analyzers,
         index.settings,
         index.identity,
         index.ids,
@@ -55,8 +55,8 @@ def test_what_was_saved_answers_as_before(tmp_path, view):
 
 def test_streams_are_saved_too(folder):
     loaded, _ = load_lexical_index(folder)
-    for place in range(len(TEXTS)):
-        for mine, theirs in zip(loaded.streams.row(place), built().streams.row(place), strict=True):
+    for position in range(len(TEXTS)):
+        for mine, theirs in zip(loaded.token_streams.row(position), built().token_streams.row(position), strict=True):
             assert mine.tolist() == theirs.tolist()
 
 
@@ -118,11 +118,11 @@ def test_missing_arrays_are_told(folder):
         load_lexical_index(folder)
 
 
-@pytest.mark.parametrize("place", [20, 200, -200, -3])
-def test_a_manifest_with_one_changed_character_is_told(folder, place):
+@pytest.mark.parametrize("offset", [20, 200, -200, -3])
+def test_a_manifest_with_one_changed_character_is_told(folder, offset):
     path = folder / MANIFEST
     content = bytearray(path.read_bytes())
-    content[place] = ord("1") if content[place] != ord("1") else ord("2")
+    content[offset] = ord("1") if content[offset] != ord("1") else ord("2")
     path.write_bytes(content)
     with pytest.raises((DamagedIndex), match="rebuild"):
         load_lexical_index(folder)
@@ -160,7 +160,15 @@ def test_a_manifest_in_another_encoding_is_told(folder):
 
 @pytest.mark.parametrize(
     "change",
-    [{"view": "trigrams"}, {"k1": -1}, {"user_words": 3}, {"user_words": ["모두의책"]}, {"arrays": "x"}, {"ids": None}],
+    [
+        {"analyzers": ["trigrams"]},
+        {"analyzers": "morphemes"},
+        {"k1": -1},
+        {"user_words": 3},
+        {"user_words": ["모두의책"]},
+        {"arrays": "x"},
+        {"ids": None},
+    ],
     ids=str,
 )
 def test_a_manifest_with_an_impossible_value_is_told(folder, change):

@@ -70,9 +70,9 @@ def test_the_legs_say_what_each_view_thought(ours, index):
     (best, *_) = KoreanQdrantRetriever(index).retrieve("수영장 이용료")
     (expected, *_) = KoreanBM25Retriever.from_index(ours).retrieve("수영장 이용료")
     assert best.node == expected.node
-    assert {name: leg.rank for name, leg in best.legs.items()} == {"morphemes": 1, "bigrams": 1}
-    for name, leg in expected.legs.items():
-        assert best.legs[name].score == pytest.approx(leg.score, rel=1e-5)
+    assert {name: leg.rank for name, leg in best.sources.items()} == {"morphemes": 1, "bigrams": 1}
+    for name, leg in expected.sources.items():
+        assert best.sources[name].score == pytest.approx(leg.score, rel=1e-5)
 
 
 def test_vectors_find_what_our_own_store_finds_with_the_same_cosines(ours, index):
@@ -92,8 +92,10 @@ def test_filters_restrict_the_search_by_vectors(ours, index):
 
 def test_the_hybrid_retriever_and_the_ranker_stand_on_qdrant_unchanged(ours, index):
     lexical = KoreanBM25Retriever.from_index(ours, similarity_top_k=40)
-    expected_hybrid = HybridRetriever.of(lexical, ours.as_retriever(similarity_top_k=40), similarity_top_k=40)
-    hybrid = HybridRetriever.of(
+    expected_hybrid = HybridRetriever.from_defaults(
+        lexical, ours.as_retriever(similarity_top_k=40), similarity_top_k=40
+    )
+    hybrid = HybridRetriever.from_defaults(
         KoreanQdrantRetriever(index, similarity_top_k=40), index.as_retriever(similarity_top_k=40), similarity_top_k=40
     )
     expected_ranker = LearningToRankPostprocessor.from_index(lexical.lexical_index, top_n=40, candidates=40)
@@ -104,7 +106,7 @@ def test_the_hybrid_retriever_and_the_ranker_stand_on_qdrant_unchanged(ours, ind
         ranked = ranker.postprocess_nodes(expected_candidates, QueryBundle(question))
         expected = expected_ranker.postprocess_nodes(expected_candidates, QueryBundle(question))
         same(ranked, expected)
-        assert {"lexical", "dense", "morphemes", "bigrams"} <= set(candidates[0].legs)
+        assert {"lexical", "dense", "morphemes", "bigrams"} <= set(candidates[0].sources)
 
 
 def test_the_idf_is_that_of_our_own_index_also_after_a_change(ours):

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llama_index_ko_rerank.errors import InvalidSetting
-from llama_index_ko_rerank.retrieve.inverted_index import BM25Settings, Postings
+from llama_index_ko_rerank.retrieve.inverted_index import BM25Settings, InvertedIndex
 from llama_index_ko_rerank.scale.qdrant.manifest import Manifest, read_manifest
 from llama_index_ko_rerank.scale.qdrant.sparse import (
     SparseEncoder,
@@ -37,7 +37,7 @@ def test_a_weight_is_the_token_frequency_saturated_by_length():
 @settings(deadline=None)
 @given(st.lists(TOKENS, min_size=1, max_size=6), TOKENS)
 def test_the_inner_product_with_the_idf_is_our_bm25(documents, question):
-    postings = Postings()
+    postings = InvertedIndex()
     postings.add(documents)
     counts = [TokenCounts.of(tokens) for tokens in documents]
     mean = mean_lengths_of({"morphemes": counts, "bigrams": counts})

@@ -92,7 +92,7 @@ class Candidates:
             judgement: What the model said of `texts`.
             top_n: How many at most.
             score_threshold: The least probability, all where None.
-            keep_retrieval_score: Whether the first stage's rank and score are kept as the leg ``retrieval``.
+            keep_retrieval_score: Whether the first stage's rank and score are kept as the source ``retrieval``.
         """
         eligible = np.ones(len(self._nodes), bool)
         eligible[self._readable] = judgement.exact
@@ -222,7 +222,7 @@ class CrossEncoderNodePostprocessor(BaseNodePostprocessor):
     )
     keep_retrieval_score: bool = Field(
         default=False,
-        description="Whether the returned nodes keep the incoming rank and score as their leg `retrieval`.",
+        description="Whether the returned nodes keep the incoming rank and score as their source `retrieval`.",
     )
     trust_remote_code: bool = Field(default=False, description="Whether code from the model's repository may run.")
     local_files_only: bool = Field(default=False, description="Whether the hub is left alone.")

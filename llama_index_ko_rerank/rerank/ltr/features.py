@@ -27,7 +27,7 @@ from llama_index_ko_rerank.rerank.ltr.matching import (
 )
 from llama_index_ko_rerank.rerank.ltr.statistics import BIGRAMS, MORPHEMES, LexicalStatistics, stable_ids
 from llama_index_ko_rerank.text.normalize import check_text, normalize
-from llama_index_ko_rerank.types import legs_of
+from llama_index_ko_rerank.types import sources_of
 
 if TYPE_CHECKING:
     from llama_index_ko_rerank.rerank.cross_encoder.scorer import PairScorer
@@ -224,12 +224,12 @@ class FeatureExtractor:
     Args:
         statistics: A lexical index with both views.
         feature_sets: Which sets, keys of `FEATURE_SETS`.
-        dense_retriever: The leg whose rank and score are the features of the set ``dense``, as `legs_of` names it.
+        dense_retriever: The source whose rank and score are the features of the set ``dense``, as `sources_of` names it.
         scorer: The cross-encoder of the set ``cross-encoder``.
         metadata_mode: Which metadata are read with the text, where a text is read.
 
     Raises:
-        InvalidSetting: The index lacks a view, or a set lacks its leg or its scorer.
+        InvalidSetting: The index lacks a view, or a set lacks its source or its scorer.
     """
 
     def __init__(
@@ -247,7 +247,7 @@ class FeatureExtractor:
             raise InvalidSetting(f"learning to rank needs an index with both views; this one lacks {sorted(missing)}")
         if DENSE in feature_sets and dense_retriever is None:
             raise InvalidSetting(
-                "the feature set 'dense' needs dense_retriever, the name of the leg that an embedding is"
+                "the feature set 'dense' needs dense_retriever, the name of the embedding among the sources"
             )
         if CROSS_ENCODER in feature_sets and scorer is None:
             raise InvalidSetting("the feature set 'cross-encoder' needs a scorer")
@@ -294,12 +294,12 @@ class FeatureExtractor:
         return normalize(text)
 
 
-def dense_columns(nodes: Sequence[NodeWithScore], leg: str) -> Columns:
-    """Read whether a leg found each node, with what score and at which rank.
+def dense_columns(nodes: Sequence[NodeWithScore], source: str) -> Columns:
+    """Return whether a retriever found each node, with what score and at which rank.
 
-    A node that the leg did not find has the lowest score that it gave in this list, and a reciprocal rank of 0.
+    A node that the retriever did not find has the lowest score that it gave in this list, and a reciprocal rank of 0.
     """
-    hits = [legs_of(node).get(leg) for node in nodes]
+    hits = [sources_of(node).get(source) for node in nodes]
     lowest = min((hit.score for hit in hits if hit), default=0.0)
     return {
         "dense_found": np.array([float(hit is not None) for hit in hits]),

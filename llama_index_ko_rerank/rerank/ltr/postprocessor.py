@@ -86,14 +86,15 @@ class LearningToRankPostprocessor(BaseNodePostprocessor):
     )
     weights: str = Field(default=DEFAULT, description="`default`, or the path of a file of fitted weights.")
     dense_retriever: str | None = Field(
-        default=None, description="The leg whose rank and score are features, for weights fitted with the set `dense`."
+        default=None,
+        description="The source whose rank and score are features, for weights fitted with the set `dense`.",
     )
     metadata_mode: MetadataMode = Field(
         default=MetadataMode.EMBED, description="Which metadata are read with a text that the index does not hold."
     )
     keep_retrieval_score: bool = Field(
         default=False,
-        description="Whether the returned nodes keep the incoming rank and score as their leg `retrieval`.",
+        description="Whether the returned nodes keep the incoming rank and score as their source `retrieval`.",
     )
     _ranker: LearningToRank = PrivateAttr()
     _extractor: FeatureExtractor | None = PrivateAttr(default=None)

@@ -14,7 +14,7 @@ from llama_index.core.vector_stores.types import MetadataFilters
 from qdrant_client import models
 
 from llama_index_ko_rerank.errors import InvalidSetting
-from llama_index_ko_rerank.retrieve.lexical_index import VIEWS
+from llama_index_ko_rerank.retrieve.lexical_index import ANALYZERS
 from llama_index_ko_rerank.scale.qdrant.conditions import restriction
 from llama_index_ko_rerank.scale.qdrant.payloads import from_payload
 from llama_index_ko_rerank.scale.qdrant.vector_store import KoreanQdrantVectorStore
@@ -22,7 +22,7 @@ from llama_index_ko_rerank.store.filters import compile_filters
 from llama_index_ko_rerank.text.normalize import check_query
 from llama_index_ko_rerank.types import RankedNode, SourceHit
 
-_WEIGHTS = VIEWS["both"]
+_WEIGHT = 1 / len(ANALYZERS)
 _FEWEST_CANDIDATES = 100
 _CANDIDATES_A_RESULT = 4
 
@@ -62,8 +62,8 @@ class KoreanQdrantRetriever(BaseRetriever):
     times as many as are asked for; a passage that one view leaves out of its list is scored by a second request where
     it could still be among the results. A passage beyond both lists is not found.
 
-    Each result is a `RankedNode` whose legs say what each view thought of it; a view in whose list it is not has no
-    leg. Equal scores go by Qdrant's id.
+    Each result is a `RankedNode` whose sources are the analyzers; an analyzer in whose list it is not is no
+    source. Equal scores go by Qdrant's id.
 
     Args:
         source: What `build_qdrant_index` or `open_qdrant_index` returned, or its store.
@@ -115,7 +115,7 @@ class KoreanQdrantRetriever(BaseRetriever):
         order = sorted(_combined(found).items(), key=lambda item: (-item[1], item[0]))[: self.similarity_top_k]
         payloads = self._store.collection.retrieve([identity for identity, _ in order])
         return [
-            RankedNode(node=from_payload(payloads[identity]), score=score, legs=_legs(found, identity))
+            RankedNode(node=from_payload(payloads[identity]), score=score, sources=_legs(found, identity))
             for identity, score in order
             if identity in payloads
         ]
@@ -166,7 +166,7 @@ def _combined(found: Mapping[str, _Found]) -> dict[str, float]:
 
 
 def _weight(found: Mapping[str, _Found], view: str) -> float:
-    return _WEIGHTS[view] / max(found[view].best, 1e-9)
+    return _WEIGHT / max(found[view].best, 1e-9)
 
 
 def _legs(found: Mapping[str, _Found], identity: str) -> dict[str, SourceHit]:

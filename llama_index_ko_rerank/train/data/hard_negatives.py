@@ -312,11 +312,11 @@ def lexical_ranking(passages: Sequence[str], questions: Sequence[str], top_k: in
         Shape (questions, top_k) or with fewer columns where there are fewer passages, best first; `NONE` past the last
         passage that shares a bigram with the question.
     """
-    index = LexicalIndex("bigrams")
+    index = LexicalIndex(("bigrams",))
     index.add([str(place) for place in range(len(passages))], list(passages))
     ranking = np.full((len(questions), min(top_k, len(passages))), NONE, np.int64)
     for row, question in enumerate(questions):
-        found = best_first(index.combine(index.view_scores(question)), ranking.shape[1])
+        found = best_first(index.combine(index.analyzer_scores(question)), ranking.shape[1])
         ranking[row, : len(found)] = found
     return ranking
 

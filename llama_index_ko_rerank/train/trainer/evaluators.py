@@ -243,7 +243,7 @@ class FirstStageProbe:
         settings = settings or ProbeSettings()
         questions, answers = drawn_questions(rows, settings.rerank_questions, seed)
         passages = drawn_collection(rows, answers, settings.search_passages, seed)
-        index = LexicalIndex("both")
+        index = LexicalIndex()
         index.add([str(place) for place in range(len(passages))], passages)
         self.lists: list[tuple[str, list[str], set[int]]] = []
         for question, own in zip(questions, answers, strict=True):

@@ -51,7 +51,7 @@ class FittedWeights:
         """Make the hybrid that was fitted, over these legs."""
         return HybridRetriever(
             legs,
-            self.weights,
+            weights=self.weights,
             fusion=self.fusion,
             normalizations=self.normalizations,
             similarity_top_k=similarity_top_k,
@@ -162,7 +162,7 @@ class _Questions:
 
 def _evidence(question: Question, hybrid: HybridRetriever) -> _Evidence:
     columns: list[tuple[dict[str, float], float]] = []
-    for name, leg in hybrid.legs.items():
+    for name, leg in hybrid.retrievers.items():
         found: dict[str, float] = {}
         for result in leg.retrieve(QueryBundle(question.text)):
             found.setdefault(result.node.node_id, float(result.score or 0.0))
