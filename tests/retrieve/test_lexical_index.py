@@ -92,7 +92,7 @@ def test_equal_scores_share_a_rank_and_keep_the_order_of_the_collection():
 
 
 def test_ranks_are_counted_among_all_passages_and_not_only_those_asked_for():
-    index = built(["배 배", "배", "감"], "morphemes")
+    index = built(["배 배", "배", "감"], ["morphemes"])
     only_second = index.search("배", 5, mask=np.array([False, True, True]))
     assert [(hit.position, hit.ranks) for hit in only_second] == [(1, {"morphemes": 2})]
 

@@ -224,7 +224,7 @@ class FeatureExtractor:
     Args:
         statistics: A lexical index with both views.
         feature_sets: Which sets, keys of `FEATURE_SETS`.
-        dense_retriever: The source whose rank and score are the features of the set ``dense``, as `sources_of` names it.
+        dense_retriever: The source whose rank and score are the features of the set ``dense``.
         scorer: The cross-encoder of the set ``cross-encoder``.
         metadata_mode: Which metadata are read with the text, where a text is read.
 

@@ -84,8 +84,8 @@ class SparseEncoder:
         InvalidSetting: A mean length is missing or not above 0, or a user word is none.
 
     The formula is that of `retrieve.inverted_index.InvertedIndex` without idf: ``tf / (tf + k1 * (1 - b + b * length /
-    mean length))`` in a passage, and how often the token is asked for in a question. Qdrant's modifier ``idf`` multiplies
-    the question by ``ln(1 + (N - df + 0.5) / (df + 0.5))``, which is the idf of `InvertedIndex`.
+    mean length))`` in a passage, and a token's count in a question. Qdrant's modifier ``idf`` multiplies the question
+    by ``ln(1 + (N - df + 0.5) / (df + 0.5))``, which is the idf of `InvertedIndex`.
     """
 
     def __init__(
