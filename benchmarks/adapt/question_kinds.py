@@ -113,7 +113,8 @@ def _write(
     }
     write_json_file(target, content)
     lines = [
-        f"nDCG@10 over {len(every)} questions of KorQuAD's `tune` articles, 95 % intervals, {settings.steps} steps, seed {settings.seed}.",
+        f"nDCG@10 over {len(every)} questions of KorQuAD's `tune` articles, 95 % intervals; {settings.steps} steps, "
+        f"seed {settings.seed}.",
         "",
         "| training questions | kept | nDCG@10 | less all kinds |",
         "| --- | --- | --- | --- |",
