@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llama_index_ko_rerank.data import Passage, Question, RetrievalDataset
-from llama_index_ko_rerank.text.kiwi import analyser
+from llama_index_ko_rerank.text.kiwi import get_kiwi
 
 Rarity = Callable[[Sequence[str]], NDArray[np.float32]]
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\s*[①-⑳]\s*|\n")
@@ -67,7 +67,7 @@ def question_about(passage: Passage, rarity: Rarity, rng: Random) -> str:
 def words_of(sentence: str) -> list[Word]:
     """Take the nouns of a sentence, one a word, with their particles."""
     words: dict[int, list[tuple[str, str]]] = {}
-    for token in analyser().tokenize(sentence):
+    for token in get_kiwi().tokenize(sentence):
         words.setdefault(token.word_position, []).append((token.form, token.tag))
     found = []
     for morphemes in words.values():

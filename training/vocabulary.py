@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
-from llama_index_ko_rerank.text.kiwi import analyser
+from llama_index_ko_rerank.text.kiwi import get_kiwi
 from llama_index_ko_rerank.text.normalize import normalize
 from llama_index_ko_rerank.train.models.scratch import SPECIAL_TOKENS, UNKNOWN, common_syllables
 
@@ -74,7 +74,7 @@ def _counts(texts: Iterable[str]) -> tuple[Counter[str], Counter[str], Counter[s
             read.append(normalize(text).lower())
             yield read[-1]
 
-    for tokens in analyser().tokenize(lower()):
+    for tokens in get_kiwi().tokenize(lower()):
         text = read.pop(0)
         characters.update(text)
         for start, end, is_tail, tag in _runs(tokens):

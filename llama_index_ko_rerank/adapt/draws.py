@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer
 
 from llama_index_ko_rerank.data.dataset import Passage, Question
-from llama_index_ko_rerank.data.near_duplicates import find_near_duplicates, signatures
+from llama_index_ko_rerank.data.near_duplicates import find_near_duplicates, minhash_signatures
 from llama_index_ko_rerank.text.normalize import normalize
 
 Tokens: TypeAlias = NDArray[np.int64]
@@ -53,7 +53,7 @@ class Draws:
             np.asarray(e.ids, np.int64) for e in _encoded(tokenizer, [f"{e}?" for e in _ENDS[:-1].split("? ")])
         ]
         self._endings = _endings(tokenizer, self._words)
-        table = signatures([passages[row].text for row in rows])
+        table = minhash_signatures([passages[row].text for row in rows])
         self._copies = find_near_duplicates(table, table)
         self._seed = seed
 

@@ -14,7 +14,7 @@ from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from tokenizers import Tokenizer
 from torch.nn import functional
 
-from llama_index_ko_rerank.text.kiwi import analyser
+from llama_index_ko_rerank.text.kiwi import get_kiwi
 from llama_index_ko_rerank.text.normalize import normalize
 
 _NOUNS = frozenset(["NNG", "NNP", "XR", "SL"])
@@ -27,7 +27,7 @@ _WINDOW = 600
 def corpus_words(texts: Sequence[str]) -> list[str]:
     """List the nouns that Kiwi finds twice or more, the most frequent first, in lower case."""
     counts: Counter[str] = Counter()
-    for tokens in analyser().tokenize(window for text in texts for window in _windows(text)):
+    for tokens in get_kiwi().tokenize(window for text in texts for window in _windows(text)):
         counts.update(token.form for token in tokens if token.tag.split("-")[0] in _NOUNS and len(token.form) > 1)
     frequent = [word for word, count in counts.items() if count >= _LEAST_COUNT and word.isalpha()]
     return sorted(frequent, key=lambda word: (-counts[word], word))[:_MOST_WORDS]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from llama_index_ko_rerank.answer.extractive import overlap_scores
-from llama_index_ko_rerank.text.kiwi import analyser, split_long_text
+from llama_index_ko_rerank.text.kiwi import get_kiwi, split_long_text
 from llama_index_ko_rerank.text.sentences import Sentence, split_sentences
 from llama_index_ko_rerank.text.tokenizers import TAG_NAMES
 
@@ -105,7 +105,7 @@ def _morphemes(text: str) -> Iterator[tuple[int, int, str]]:
     """Yield offsets and dictionary form of each content morpheme; a form of several words once for each."""
     offset = 0
     for piece in split_long_text(text):
-        for token in analyser().tokenize(piece):
+        for token in get_kiwi().tokenize(piece):
             if token.tag.split("-")[0] in _CONTENT and token.len > 0:
                 for form in token.form.lower().split():
                     yield offset + token.start, offset + token.end, form

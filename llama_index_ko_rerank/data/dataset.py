@@ -147,11 +147,11 @@ def require_rows(rows: Sequence[object], what: str) -> None:
         raise EmptyCorpus(f"{what} holds nothing to work on")
 
 
-Kind = Literal["retrieval", "sentence-pairs"]
+DatasetKind = Literal["retrieval", "sentence-pairs"]
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class DatasetSource:
     """What a spec stands for.
 
     Attributes:
@@ -160,6 +160,6 @@ class Source:
         load: Takes one of the splits, and reads it.
     """
 
-    kind: Kind
+    kind: DatasetKind
     splits: tuple[str, ...]
     load: Callable[[str], RetrievalDataset | PairDataset]

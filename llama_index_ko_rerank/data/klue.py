@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from llama_index_ko_rerank.data.assemble import Entry, assemble
-from llama_index_ko_rerank.data.dataset import PairDataset, RetrievalDataset, SentencePair, Source, require_rows
-from llama_index_ko_rerank.data.records import Row, in_one_line, read_parquet, read_rows
+from llama_index_ko_rerank.data.dataset import DatasetSource, PairDataset, RetrievalDataset, SentencePair, require_rows
+from llama_index_ko_rerank.data.records import Record, in_one_line, read_parquet, read_records
 from llama_index_ko_rerank.data.squad import answer_text, read_articles
 from llama_index_ko_rerank.errors import DatasetUnavailable
 
@@ -24,7 +24,7 @@ _BENCHMARK_NAMES = {"train": "train", "validation": "dev"}
 _SPLIT_IN_NAME = re.compile("(?:^|[_-])(train|dev|validation)(?:$|[_-])")
 
 
-def open_klue_mrc(spec: str, path: Path | None) -> Source:
+def open_klue_mrc(spec: str, path: Path | None) -> DatasetSource:
     """Find KLUE MRC: questions on Korean news and Wikipedia.
 
     The collection of a split is its own contexts. An impossible question adds its context and is not asked.
@@ -40,12 +40,12 @@ def open_klue_mrc(spec: str, path: Path | None) -> Source:
         DatasetUnavailable: The folder has none of these files.
     """
     if path is None:
-        return Source("retrieval", tuple(_BENCHMARK_NAMES), partial(_load_hub_mrc, spec))
+        return DatasetSource("retrieval", tuple(_BENCHMARK_NAMES), partial(_load_hub_mrc, spec))
     files = _find_files(path, "mrc")
-    return Source("retrieval", tuple(files), lambda split: _load_local_mrc(spec, files[split], split))
+    return DatasetSource("retrieval", tuple(files), lambda split: _load_local_mrc(spec, files[split], split))
 
 
-def open_klue_sts(spec: str, path: Path | None) -> Source:
+def open_klue_sts(spec: str, path: Path | None) -> DatasetSource:
     """Find KLUE STS: sentence pairs with a similarity of 0-5, divided by 5 here.
 
     Args:
@@ -56,11 +56,13 @@ def open_klue_sts(spec: str, path: Path | None) -> Source:
         DatasetUnavailable: The folder has no file of KLUE STS.
     """
     if path is None:
-        return Source(
-            "sentence-pairs", tuple(_BENCHMARK_NAMES), lambda split: _sts_pairs(spec, split, _hub_rows("sts", split))
+        return DatasetSource(
+            "sentence-pairs", tuple(_BENCHMARK_NAMES), lambda split: _sts_pairs(spec, split, _hub_records("sts", split))
         )
     files = _find_files(path, "sts")
-    return Source("sentence-pairs", tuple(files), lambda split: _sts_pairs(spec, split, _local_sts_rows(files[split])))
+    return DatasetSource(
+        "sentence-pairs", tuple(files), lambda split: _sts_pairs(spec, split, _local_sts_records(files[split]))
+    )
 
 
 def _find_files(path: Path, task: _Task) -> _Files:
@@ -92,7 +94,7 @@ def _parquet_files(folder: Path, task: _Task, split: str) -> list[Path]:
     return []
 
 
-def _hub_rows(task: _Task, split: str) -> list[Row]:
+def _hub_records(task: _Task, split: str) -> list[Record]:
     import datasets
     import httpx
 
@@ -104,11 +106,11 @@ def _hub_rows(task: _Task, split: str) -> list[Row]:
             f"{in_one_line(error)}; with no network use klue-{task}:PATH, the benchmark's klue-{task}-v1.1_train.json "
             "and _dev.json or a folder with them"
         ) from error
-    return [Row(row, f"{HUB_NAME} {task} {split}", f"row [{index}]") for index, row in enumerate(rows)]
+    return [Record(row, f"{HUB_NAME} {task} {split}", f"row [{index}]") for index, row in enumerate(rows)]
 
 
 def _load_hub_mrc(spec: str, split: str) -> RetrievalDataset:
-    entries = [_flat_entry(row, split) for row in _hub_rows("mrc", split)]
+    entries = [_flat_entry(row, split) for row in _hub_records("mrc", split)]
     return assemble(spec, split, entries, id_field="guid")
 
 
@@ -122,10 +124,10 @@ def _load_local_mrc(spec: str, files: Sequence[Path], split: str) -> RetrievalDa
     return assemble(spec, split, entries, id_field="guid")
 
 
-def _flat_entry(row: Row, split: str) -> Entry:
+def _flat_entry(row: Record, split: str) -> Entry:
     """Read a row of the hub's layout: one question, its context and title, its answers as columns."""
     context, title = row.text("context"), row.title()
-    if row.flag("is_impossible"):
+    if row.boolean("is_impossible"):
         return Entry(row.where, context, title, is_impossible=True)
     raw_context = str(row.values["context"])
     return Entry(
@@ -134,33 +136,33 @@ def _flat_entry(row: Row, split: str) -> Entry:
         title,
         question=row.text("question"),
         question_id=row.identifier("guid"),
-        answers=tuple(answer_text(answer, raw_context) for answer in _answer_rows(row.inner("answers"))),
+        answers=tuple(answer_text(answer, raw_context) for answer in _answer_records(row.inner("answers"))),
         split=split,
     )
 
 
-def _answer_rows(answers: Row) -> list[Row]:
+def _answer_records(answers: Record) -> list[Record]:
     texts, starts = answers.items("text"), answers.items("answer_start")
     if len(texts) != len(starts):
-        raise answers.fault("answer_start", f"has {len(starts)} values for {len(texts)} of 'text'")
+        raise answers.error("answer_start", f"has {len(starts)} values for {len(texts)} of 'text'")
     return [
-        Row({"text": text, "answer_start": start}, answers.file, f"{answers.place}[{index}]")
+        Record({"text": text, "answer_start": start}, answers.file, f"{answers.place}[{index}]")
         for index, (text, start) in enumerate(zip(texts, starts, strict=True))
     ]
 
 
-def _local_sts_rows(files: Sequence[Path]) -> list[Row]:
-    return [row for file in files for row in (read_parquet(file) if file.suffix == ".parquet" else read_rows(file))]
+def _local_sts_records(files: Sequence[Path]) -> list[Record]:
+    return [row for file in files for row in (read_parquet(file) if file.suffix == ".parquet" else read_records(file))]
 
 
-def _sts_pairs(spec: str, split: str, rows: Sequence[Row]) -> PairDataset:
+def _sts_pairs(spec: str, split: str, rows: Sequence[Record]) -> PairDataset:
     require_rows(rows, spec)
     return PairDataset(spec, split, tuple(_sts_pair(row) for row in rows))
 
 
-def _sts_pair(row: Row) -> SentencePair:
+def _sts_pair(row: Record) -> SentencePair:
     labels = row.inner("labels")
     label = labels.number("label")
     if not 0 <= label <= HIGHEST_STS_LABEL:
-        raise labels.fault("label", f"must be in 0-{HIGHEST_STS_LABEL}, not {label}")
+        raise labels.error("label", f"must be in 0-{HIGHEST_STS_LABEL}, not {label}")
     return SentencePair(row.text("sentence1"), row.text("sentence2"), label / HIGHEST_STS_LABEL)

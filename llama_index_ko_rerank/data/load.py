@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from llama_index_ko_rerank.data.assemble import ALL
-from llama_index_ko_rerank.data.dataset import Kind, PairDataset, RetrievalDataset, Source
+from llama_index_ko_rerank.data.dataset import DatasetKind, DatasetSource, PairDataset, RetrievalDataset
 from llama_index_ko_rerank.data.klue import open_klue_mrc, open_klue_sts
 from llama_index_ko_rerank.data.pairs import open_pairs
 from llama_index_ko_rerank.data.records import in_one_line
@@ -14,22 +14,22 @@ from llama_index_ko_rerank.data.sample import open_sample
 from llama_index_ko_rerank.data.squad import open_squad
 from llama_index_ko_rerank.errors import DatasetUnavailable, UnknownDataset, nearest
 
-_WITHOUT_PATH: dict[str, Callable[[str], Source]] = {
+_WITHOUT_PATH: dict[str, Callable[[str], DatasetSource]] = {
     "sample": open_sample,
     "klue-mrc": lambda spec: open_klue_mrc(spec, None),
     "klue-sts": lambda spec: open_klue_sts(spec, None),
 }
-_WITH_PATH: dict[str, Callable[[str, Path], Source]] = {
+_WITH_PATH: dict[str, Callable[[str, Path], DatasetSource]] = {
     "klue-mrc": open_klue_mrc,
     "klue-sts": open_klue_sts,
     "squad": open_squad,
     "pairs": open_pairs,
 }
-_HOLDS: dict[Kind, str] = {
+_HOLDS: dict[DatasetKind, str] = {
     "retrieval": "questions with passages",
     "sentence-pairs": "labelled sentence pairs",
 }
-_EXAMPLES: dict[Kind, str] = {
+_EXAMPLES: dict[DatasetKind, str] = {
     "retrieval": "sample, klue-mrc, squad:PATH, or pairs:PATH with question and context",
     "sentence-pairs": "klue-sts, or pairs:PATH with sentence1, sentence2 and label",
 }
@@ -94,7 +94,7 @@ def available_splits(spec: str) -> tuple[str, ...]:
     return _open(spec).splits
 
 
-def dataset_kind(spec: str) -> Kind:
+def dataset_kind(spec: str) -> DatasetKind:
     """Say whether a spec is one for `load_dataset` (``retrieval``) or `load_pair_dataset` (``sentence-pairs``).
 
     Raises:
@@ -106,7 +106,7 @@ def dataset_kind(spec: str) -> Kind:
     return _open(spec).kind
 
 
-def _load(spec: str, split: str | None, wanted: Kind) -> RetrievalDataset | PairDataset:
+def _load(spec: str, split: str | None, wanted: DatasetKind) -> RetrievalDataset | PairDataset:
     source = _open(spec)
     if source.kind != wanted:
         raise UnknownDataset(
@@ -119,7 +119,7 @@ def _load(spec: str, split: str | None, wanted: Kind) -> RetrievalDataset | Pair
     return source.load(split)
 
 
-def _open(spec: str) -> Source:
+def _open(spec: str) -> DatasetSource:
     name, colon, place = spec.partition(":")
     if name not in _WITHOUT_PATH and name not in _WITH_PATH:
         raise UnknownDataset(f"no data set is called {name!r}; {nearest(name, {*_WITHOUT_PATH, *_WITH_PATH})}")

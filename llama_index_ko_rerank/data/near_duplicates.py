@@ -18,14 +18,14 @@ _PRIME = np.uint64((1 << 61) - 1)
 _EMPTY = np.iinfo(np.uint32).max
 
 
-def signatures(texts: Sequence[str]) -> NDArray[np.uint32]:
+def minhash_signatures(texts: Sequence[str]) -> NDArray[np.uint32]:
     """Compute the MinHash signatures of texts, without regard to spaces, punctuation and case.
 
     Returns:
         Shape (texts, 64); the share of equal columns of two rows estimates the Jaccard similarity of their sets of
         character 5-grams, with a standard error of at most .0625. A text shorter than five characters is one gram.
 
-    Source: Broder 1997; the hash functions are a·x + b modulo 2^32 over mixed grams.
+    DatasetSource: Broder 1997; the hash functions are a·x + b modulo 2^32 over mixed grams.
     """
     draws = np.random.default_rng(20240229)
     factors = draws.integers(1, 1 << 32, _HASHES, dtype=np.uint64) | np.uint64(1)

@@ -7,14 +7,14 @@ from itertools import count
 from pathlib import Path
 
 from llama_index_ko_rerank.data.assemble import ALL, Entry, assemble
-from llama_index_ko_rerank.data.dataset import Kind, PairDataset, SentencePair, Source
-from llama_index_ko_rerank.data.records import Row, read_rows
+from llama_index_ko_rerank.data.dataset import DatasetKind, DatasetSource, PairDataset, SentencePair
+from llama_index_ko_rerank.data.records import Record, read_records
 from llama_index_ko_rerank.errors import MalformedData
 
 DEFAULT_SPLIT = "train"
 
 
-def open_pairs(spec: str, path: Path) -> Source:
+def open_pairs(spec: str, path: Path) -> DatasetSource:
     """Read a file of pairs.
 
     The first row's fields say which of two layouts the file has; every other row must be in the same one.
@@ -37,15 +37,15 @@ def open_pairs(spec: str, path: Path) -> Source:
         MalformedData: The file is in neither layout, or not in one throughout.
         EmptyCorpus: The file has no rows.
     """
-    rows = read_rows(path)
+    rows = read_records(path)
     if _kind(rows[0]) == "sentence-pairs":
         return _sentence_source(spec, rows)
     entries = _entries(rows)
     splits = _split_names(entry.split for entry in entries if entry.question)
-    return Source("retrieval", splits, lambda split: assemble(spec, split, entries))
+    return DatasetSource("retrieval", splits, lambda split: assemble(spec, split, entries))
 
 
-def _kind(row: Row) -> Kind:
+def _kind(row: Record) -> DatasetKind:
     is_sentences, is_retrieval = "sentence1" in row.values, "context" in row.values
     if is_sentences == is_retrieval:
         raise MalformedData(
@@ -55,10 +55,10 @@ def _kind(row: Row) -> Kind:
     return "sentence-pairs" if is_sentences else "retrieval"
 
 
-def _split_of(row: Row) -> str:
+def _split_of(row: Record) -> str:
     split = row.optional_text("split")
     if split == ALL:
-        raise row.fault("split", f"{ALL!r} is the name of all splits together; choose another")
+        raise row.error("split", f"{ALL!r} is the name of all splits together; choose another")
     return split or DEFAULT_SPLIT
 
 
@@ -66,7 +66,7 @@ def _split_names(splits: Iterable[str]) -> tuple[str, ...]:
     return (*dict.fromkeys(splits), ALL)
 
 
-def _entries(rows: Sequence[Row]) -> list[Entry]:
+def _entries(rows: Sequence[Record]) -> list[Entry]:
     given = {row.optional_identifier("id") for row in rows}
     free_ids = (name for name in (f"q{number:05d}" for number in count()) if name not in given)
     made_ids: dict[str, str] = {}
@@ -89,7 +89,7 @@ def _entries(rows: Sequence[Row]) -> list[Entry]:
     return entries
 
 
-def _sentence_source(spec: str, rows: Sequence[Row]) -> Source:
+def _sentence_source(spec: str, rows: Sequence[Record]) -> DatasetSource:
     splits = [_split_of(row) for row in rows]
     labels = _labels(rows)
     pairs = [
@@ -101,15 +101,15 @@ def _sentence_source(spec: str, rows: Sequence[Row]) -> Source:
         kept = (pair for pair, own_split in zip(pairs, splits, strict=True) if split in (ALL, own_split))
         return PairDataset(spec, split, tuple(kept))
 
-    return Source("sentence-pairs", _split_names(splits), load)
+    return DatasetSource("sentence-pairs", _split_names(splits), load)
 
 
-def _labels(rows: Sequence[Row]) -> list[float | int]:
+def _labels(rows: Sequence[Record]) -> list[float | int]:
     labels = [row.number("label") for row in rows]
     are_classes = all(isinstance(label, int) for label in labels)
     for row, label in zip(rows, labels, strict=True):
         if label < 0 or (label > 1 and not are_classes):
-            raise row.fault(
+            raise row.error(
                 "label", f"{label} is neither a similarity in 0-1 nor, in a file of whole numbers only, a class from 0"
             )
     return labels if are_classes else [float(label) for label in labels]

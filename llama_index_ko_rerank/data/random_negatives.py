@@ -27,7 +27,7 @@ def irrelevant_contexts(pairs: Sequence[TrainingPair], *, seed: int) -> list[str
     Raises:
         EmptyCorpus: A pair has no irrelevant context: every other row has its title or its text.
 
-    Source: the book's recipe, which pairs each question with its own context (1) and with an irrelevant one (0).
+    DatasetSource: the book's recipe, which pairs each question with its own context (1) and with an irrelevant one (0).
     """
     documents = [_document(pair) for pair in pairs]
     order = sorted(range(len(pairs)), key=documents.__getitem__)

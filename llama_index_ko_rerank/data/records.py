@@ -24,7 +24,7 @@ _KINDS: dict[type, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Record:
     """The fields of one row, and where the row stands.
 
     Every method that takes a field raises `MalformedData` with file, row and field where the field is not usable.
@@ -41,7 +41,7 @@ class Row:
     place: str = ""
 
     @classmethod
-    def of(cls, value: object, file: str, place: str = "") -> Row:
+    def of(cls, value: object, file: str, place: str = "") -> Record:
         """Make a row of a parsed value, which must be an object."""
         if not isinstance(value, dict):
             raise MalformedData(f"{_where(file, place)}: must be an object, not {_kind(value)}")
@@ -52,21 +52,21 @@ class Row:
         """File and row, for messages."""
         return _where(self.file, self.place)
 
-    def fault(self, field: str, problem: str) -> MalformedData:
+    def error(self, field: str, problem: str) -> MalformedData:
         """Make the error that says what is wrong with a field."""
         return MalformedData(f"{self.where}, field {field!r}: {problem}")
 
     def required(self, field: str) -> object:
         """Take the raw value of a field that must be there."""
         if field not in self.values:
-            raise self.fault(field, f"missing; the row has {', '.join(map(str, self.values)) or 'no fields'}")
+            raise self.error(field, f"missing; the row has {', '.join(map(str, self.values)) or 'no fields'}")
         return self.values[field]
 
     def string(self, field: str) -> str:
         """Take a string, in NFC; it may be empty."""
         value = self.required(field)
         if not isinstance(value, str):
-            raise self.fault(field, f"must be a string, not {_kind(value)}")
+            raise self.error(field, f"must be a string, not {_kind(value)}")
         try:
             check_text(value, f"{self.where}, field {field!r}:")
         except InvalidText as error:
@@ -77,7 +77,7 @@ class Row:
         """Take a string that says something, in NFC."""
         value = self.string(field)
         if not normalize(value).strip():
-            raise self.fault(field, "is blank")
+            raise self.error(field, "is blank")
         return value
 
     def optional_text(self, field: str) -> str:
@@ -98,20 +98,20 @@ class Row:
         """Take an id; empty where it is missing, null or empty."""
         return self.identifier(field) if self.values.get(field) not in (None, "") else ""
 
-    def flag(self, field: str) -> bool:
+    def boolean(self, field: str) -> bool:
         """Take true or false; a missing field is false."""
         value = self.values.get(field, False)
         if not isinstance(value, bool):
-            raise self.fault(field, f"must be true or false, not {_kind(value)}")
+            raise self.error(field, f"must be true or false, not {_kind(value)}")
         return value
 
     def number(self, field: str) -> int | float:
         """Take a finite number."""
         value = self.required(field)
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self.fault(field, f"must be a number, not {_kind(value)}")
+            raise self.error(field, f"must be a number, not {_kind(value)}")
         if isinstance(value, float) and not math.isfinite(value):
-            raise self.fault(field, f"must be a finite number, not {value}")
+            raise self.error(field, f"must be a finite number, not {value}")
         return value
 
     def items(self, field: str) -> list[object]:
@@ -120,20 +120,22 @@ class Row:
         if value is None:
             return []
         if not isinstance(value, list):
-            raise self.fault(field, f"must be a list, not {_kind(value)}")
+            raise self.error(field, f"must be a list, not {_kind(value)}")
         return value
 
-    def rows(self, field: str) -> list[Row]:
+    def records(self, field: str) -> list[Record]:
         """Take a list of objects; empty where the field is missing or null."""
         start = f"{self.place}." if self.place else "row "
-        return [Row.of(value, self.file, f"{start}{field}[{index}]") for index, value in enumerate(self.items(field))]
+        return [
+            Record.of(value, self.file, f"{start}{field}[{index}]") for index, value in enumerate(self.items(field))
+        ]
 
-    def inner(self, field: str) -> Row:
+    def inner(self, field: str) -> Record:
         """Take an object that must be there."""
         value = self.required(field)
         if not isinstance(value, dict):
-            raise self.fault(field, f"must be an object, not {_kind(value)}")
-        return Row(value, self.file, f"{self.place}.{field}")
+            raise self.error(field, f"must be an object, not {_kind(value)}")
+        return Record(value, self.file, f"{self.place}.{field}")
 
 
 def _where(file: str, place: str) -> str:
@@ -144,7 +146,7 @@ def _kind(value: object) -> str:
     return _KINDS.get(type(value), type(value).__name__)
 
 
-def read_object(path: Path) -> Row:
+def read_object(path: Path) -> Record:
     """Read a JSON file that is one object.
 
     Raises:
@@ -152,10 +154,10 @@ def read_object(path: Path) -> Row:
         MalformedData: It is not UTF-8, not JSON, or another JSON value than an object.
         EmptyCorpus: It is empty.
     """
-    return Row.of(_parse(_read_text(path), str(path)), str(path))
+    return Record.of(_parse(_read_text(path), str(path)), str(path))
 
 
-def read_rows(path: Path) -> list[Row]:
+def read_records(path: Path) -> list[Record]:
     """Read a JSON file that is a list of objects, or a JSONL file; blank lines are skipped.
 
     Raises:
@@ -164,13 +166,13 @@ def read_rows(path: Path) -> list[Row]:
         EmptyCorpus: It has no rows.
     """
     file, text = str(path), _read_text(path)
-    rows = _list_rows(text, file) if text.lstrip().startswith("[") else _line_rows(text, file)
+    rows = _list_records(text, file) if text.lstrip().startswith("[") else _line_records(text, file)
     if not rows:
         raise EmptyCorpus(f"{path} has no rows")
     return rows
 
 
-def read_parquet(path: Path) -> list[Row]:
+def read_parquet(path: Path) -> list[Record]:
     """Read a parquet file.
 
     Raises:
@@ -186,7 +188,7 @@ def read_parquet(path: Path) -> list[Row]:
         raise MalformedData(f"{path} cannot be read as parquet: {in_one_line(error)}") from error
     if not values:
         raise EmptyCorpus(f"{path} has no rows")
-    return [Row(value, str(path), f"row [{index}]") for index, value in enumerate(values)]
+    return [Record(value, str(path), f"row [{index}]") for index, value in enumerate(values)]
 
 
 def in_one_line(error: BaseException) -> str:
@@ -211,16 +213,16 @@ def _read_text(path: Path) -> str:
     return text
 
 
-def _list_rows(text: str, file: str) -> list[Row]:
+def _list_records(text: str, file: str) -> list[Record]:
     values = _parse(text, file)
     assert isinstance(values, list)  # it starts with a bracket
-    return [Row.of(value, file, f"row [{index}]") for index, value in enumerate(values)]
+    return [Record.of(value, file, f"row [{index}]") for index, value in enumerate(values)]
 
 
-def _line_rows(text: str, file: str) -> list[Row]:
+def _line_records(text: str, file: str) -> list[Record]:
     # Only line feeds part the rows: str.splitlines would also cut at U+2028 and U+0085 inside a string.
     lines = ((number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip())
-    return [Row.of(_parse(line, file, line_number=number), file, f"line {number}") for number, line in lines]
+    return [Record.of(_parse(line, file, line_number=number), file, f"line {number}") for number, line in lines]
 
 
 def _parse(text: str, file: str, line_number: int = 1) -> object:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from llama_index_ko_rerank.data.assemble import assemble
-from llama_index_ko_rerank.data.dataset import RetrievalDataset, Source
+from llama_index_ko_rerank.data.dataset import DatasetSource, RetrievalDataset
 from llama_index_ko_rerank.data.squad import read_articles
 
 _FOLDER = Path(__file__).parent / "sample"
 _SPLITS = ("train", "validation")
 
 
-def open_sample(spec: str, folder: Path = _FOLDER) -> Source:
+def open_sample(spec: str, folder: Path = _FOLDER) -> DatasetSource:
     """Find the sample.
 
     Args:
@@ -21,7 +21,7 @@ def open_sample(spec: str, folder: Path = _FOLDER) -> Source:
             The collection of both splits is the passages of both files, train's first, since the neighbours of a
             passage are what makes it hard to find.
     """
-    return Source("retrieval", _SPLITS, lambda split: _load(spec, folder, split))
+    return DatasetSource("retrieval", _SPLITS, lambda split: _load(spec, folder, split))
 
 
 def _load(spec: str, folder: Path, split: str) -> RetrievalDataset:

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from llama_index_ko_rerank.data.assemble import ALL, Entry, assemble
-from llama_index_ko_rerank.data.dataset import RetrievalDataset, Source
-from llama_index_ko_rerank.data.records import Row, read_object
+from llama_index_ko_rerank.data.dataset import DatasetSource, RetrievalDataset
+from llama_index_ko_rerank.data.records import Record, read_object
 
 
 def read_articles(path: Path, *, id_field: str, split: str = "") -> list[list[Entry]]:
@@ -29,10 +29,10 @@ def read_articles(path: Path, *, id_field: str, split: str = "") -> list[list[En
     """
     document = read_object(path)
     document.required("data")
-    return [list(_article_entries(article, id_field, split)) for article in document.rows("data")]
+    return [list(_article_entries(article, id_field, split)) for article in document.records("data")]
 
 
-def answer_text(answer: Row, context: str) -> str:
+def answer_text(answer: Record, context: str) -> str:
     """Take an answer's text, checking that it does not start outside its context.
 
     Args:
@@ -46,22 +46,22 @@ def answer_text(answer: Row, context: str) -> str:
     if answer.values.get("answer_start") is not None:
         start = answer.number("answer_start")
         if not isinstance(start, int):
-            raise answer.fault("answer_start", f"must be a whole number, not {start}")
+            raise answer.error("answer_start", f"must be a whole number, not {start}")
         if not 0 <= start < len(context):
-            raise answer.fault("answer_start", f"{start} is outside the context of {len(context)} characters")
+            raise answer.error("answer_start", f"{start} is outside the context of {len(context)} characters")
     return text
 
 
-def _article_entries(article: Row, id_field: str, split: str) -> Iterator[Entry]:
+def _article_entries(article: Record, id_field: str, split: str) -> Iterator[Entry]:
     title = article.title()
     article.required("paragraphs")
-    for paragraph in article.rows("paragraphs"):
+    for paragraph in article.records("paragraphs"):
         context, raw_context = paragraph.text("context"), str(paragraph.values["context"])
-        questions = paragraph.rows("qas")
+        questions = paragraph.records("qas")
         if not questions:
             yield Entry(paragraph.where, context, title)
         for question in questions:
-            if question.flag("is_impossible"):
+            if question.boolean("is_impossible"):
                 yield Entry(question.where, context, title, is_impossible=True)
                 continue
             yield Entry(
@@ -70,7 +70,7 @@ def _article_entries(article: Row, id_field: str, split: str) -> Iterator[Entry]
                 title,
                 question=question.text("question"),
                 question_id=question.identifier(id_field),
-                answers=tuple(answer_text(answer, raw_context) for answer in question.rows("answers")),
+                answers=tuple(answer_text(answer, raw_context) for answer in question.records("answers")),
                 split=split,
             )
 
@@ -78,7 +78,7 @@ def _article_entries(article: Row, id_field: str, split: str) -> Iterator[Entry]
 _SPLITS = ("tune", "test", ALL)
 
 
-def open_squad(spec: str, path: Path) -> Source:
+def open_squad(spec: str, path: Path) -> DatasetSource:
     """Find a SQuAD file.
 
     `tune` has the questions of the articles with an even number, `test` those with an odd one, counted from 0 in
@@ -88,7 +88,7 @@ def open_squad(spec: str, path: Path) -> Source:
         spec: The spec that the data set is named by.
         path: A JSON file in the layout of SQuAD 1.1 or 2.0; impossible questions only add their paragraph.
     """
-    return Source("retrieval", _SPLITS, lambda split: _load(spec, path, split))
+    return DatasetSource("retrieval", _SPLITS, lambda split: _load(spec, path, split))
 
 
 def _load(spec: str, path: Path, split: str) -> RetrievalDataset:

@@ -18,7 +18,7 @@ UserWord = tuple[str, str]
 _loading = threading.Lock()
 
 
-def analyser(user_words: tuple[UserWord, ...] = ()) -> Kiwi:
+def get_kiwi(user_words: tuple[UserWord, ...] = ()) -> Kiwi:
     """Return the analyser for these words of the user's own; it is made once and may be used from any thread.
 
     Raises:

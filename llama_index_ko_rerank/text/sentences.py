@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from llama_index_ko_rerank.text.kiwi import analyser, split_long_text
+from llama_index_ko_rerank.text.kiwi import get_kiwi, split_long_text
 from llama_index_ko_rerank.text.normalize import check_text
 
 # A heading and the text under it are two paragraphs; Kiwi alone would run them together.
@@ -46,7 +46,7 @@ def split_sentences(text: str) -> list[Sentence]:
     for paragraph in _PARAGRAPH.finditer(text):
         start = paragraph.start()
         for piece in split_long_text(paragraph.group()):
-            found = analyser().split_into_sents(piece, return_sub_sents=False)
+            found = get_kiwi().split_into_sents(piece, return_sub_sents=False)
             starts.update([start, *(start + sentence.start for sentence in found)])
             start += len(piece)
     bounds = sorted(starts)

@@ -18,7 +18,7 @@ from typing import Protocol
 from kiwipiepy import KiwiConfig, Token
 
 from llama_index_ko_rerank.errors import InvalidSetting
-from llama_index_ko_rerank.text.kiwi import UserWord, analyser, kiwi_version, split_long_text
+from llama_index_ko_rerank.text.kiwi import UserWord, get_kiwi, kiwi_version, split_long_text
 from llama_index_ko_rerank.text.normalize import normalize
 
 CONTENT_TAGS: dict[str, tuple[str, ...]] = {
@@ -122,7 +122,7 @@ class MorphemeTokenizer:
         """
         counts: deque[int] = deque()
         pieces = _counted_pieces(texts, counts)
-        analysed = analyser(self.user_words).tokenize(pieces, override_config=self._config)
+        analysed = get_kiwi(self.user_words).tokenize(pieces, override_config=self._config)
         return _joined((_stream(morphemes) for morphemes in analysed), counts)
 
     def tokens(self, texts: Iterable[str]) -> Iterator[list[str]]:
@@ -158,7 +158,7 @@ class MorphemeTokenizer:
         pieces = _PIECE.findall(query)
         if len(pieces) == 1:
             # One text is analysed in this thread, and so does not wait for Kiwi's own on a busy machine.
-            return _stream(analyser(self.user_words).tokenize(pieces[0], override_config=self._config))
+            return _stream(get_kiwi(self.user_words).tokenize(pieces[0], override_config=self._config))
         return _one_stream(self.analyse(pieces))
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llama_index_ko_rerank.data.records import read_object, read_parquet, read_rows
+from llama_index_ko_rerank.data.records import read_object, read_parquet, read_records
 from llama_index_ko_rerank.errors import DatasetUnavailable, EmptyCorpus, MalformedData
 
 ROWS = [{"context": "가"}, {"context": "나\u2028다\u0085라"}]
@@ -30,7 +30,7 @@ def lines(line_end="\n"):
 def test_rows_are_the_same_however_the_file_is_written(tmp_path, text):
     path = tmp_path / "rows"
     path.write_bytes(text.encode("utf-8"))
-    assert [row.values for row in read_rows(path)] == ROWS
+    assert [row.values for row in read_records(path)] == ROWS
 
 
 @given(st.lists(st.dictionaries(st.text(), st.text() | st.integers() | st.none()), min_size=1, max_size=5))
@@ -39,22 +39,22 @@ def test_any_rows_of_json_survive_as_jsonl_and_as_a_list(tmp_path_factory, rows)
     (folder / "lines").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     (folder / "list").write_text(json.dumps(rows), encoding="utf-8")
     for name in ("lines", "list"):
-        assert [row.values for row in read_rows(folder / name)] == rows
+        assert [row.values for row in read_records(folder / name)] == rows
 
 
 def test_places_are_lines_in_jsonl_and_indexes_in_a_list(tmp_path):
     path = tmp_path / "rows"
     path.write_text('{"a": 1}\n\n{"a": 2}\n', encoding="utf-8")
-    assert [row.place for row in read_rows(path)] == ["line 1", "line 3"]
+    assert [row.place for row in read_records(path)] == ["line 1", "line 3"]
     path.write_text('[{"a": 1}, {"a": 2}]', encoding="utf-8")
-    assert [row.place for row in read_rows(path)] == ["row [0]", "row [1]"]
+    assert [row.place for row in read_records(path)] == ["row [0]", "row [1]"]
 
 
 @pytest.mark.parametrize("content", [b"", b"\xef\xbb\xbf", b" \r\n\n"])
 def test_an_empty_file_is_an_empty_corpus(tmp_path, content):
     path = tmp_path / "empty.json"
     path.write_bytes(content)
-    for read in (read_object, read_rows):
+    for read in (read_object, read_records):
         with pytest.raises(EmptyCorpus, match=r"empty\.json is empty"):
             read(path)
 
@@ -63,7 +63,7 @@ def test_an_empty_list_has_no_rows(tmp_path):
     path = tmp_path / "a.json"
     path.write_text("[]", encoding="utf-8")
     with pytest.raises(EmptyCorpus, match="has no rows"):
-        read_rows(path)
+        read_records(path)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_json_that_is_wrong_names_file_and_place(tmp_path, text, place):
     path = tmp_path / "wrong.json"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(MalformedData, match=f"wrong.json(, |: holds ){place}") as caught:
-        read_rows(path)
+        read_records(path)
     assert "\n" not in str(caught.value)
 
 
@@ -103,7 +103,7 @@ def test_a_file_in_another_encoding_says_where_utf_8_ends(tmp_path):
 def test_a_missing_file_or_a_folder_is_unavailable(tmp_path):
     for path in (tmp_path, tmp_path / "missing.json"):
         with pytest.raises(DatasetUnavailable, match="cannot be read"):
-            read_rows(path)
+            read_records(path)
 
 
 def test_a_file_that_is_no_parquet_is_malformed_in_one_line(tmp_path):

@@ -2,12 +2,12 @@ import json
 
 import pytest
 
-from llama_index_ko_rerank.data.records import Row
+from llama_index_ko_rerank.data.records import Record
 from llama_index_ko_rerank.errors import MalformedData
 
 
 def row(**values):
-    return Row(values, "a.jsonl", "line 3")
+    return Record(values, "a.jsonl", "line 3")
 
 
 def test_a_missing_field_is_named_with_file_row_and_the_fields_that_are_there():
@@ -82,11 +82,11 @@ def test_a_number_is_finite_and_no_string_or_truth_value(value):
 
 
 def test_rows_within_rows_say_the_whole_path():
-    file = Row({"data": [{"paragraphs": [{}, "글"]}]}, "a.json")
+    file = Record({"data": [{"paragraphs": [{}, "글"]}]}, "a.json")
     with pytest.raises(
         MalformedData, match=r"^a\.json, row data\[0\]\.paragraphs\[1\]: must be an object, not a string$"
     ):
-        file.rows("data")[0].rows("paragraphs")
+        file.records("data")[0].records("paragraphs")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from llama_index_ko_rerank.train.synthesis.noise import lost_spaces
+from llama_index_ko_rerank.train.synthesis.noise import drop_space
 
 
 def drop_spaces(questions: Sequence[str], share: float, *, seed: int) -> list[str]:
@@ -23,4 +23,4 @@ def drop_spaces(questions: Sequence[str], share: float, *, seed: int) -> list[st
 
 
 def _lost(question: str, share: float, generator: random.Random) -> str:
-    return lost_spaces(question, generator) if generator.random() < share else question
+    return drop_space(question, generator) if generator.random() < share else question

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sentence_transformers import CrossEncoder, SentenceTransformer
 
-from llama_index_ko_rerank.data.near_duplicates import find_near_duplicates, signatures
+from llama_index_ko_rerank.data.near_duplicates import find_near_duplicates, minhash_signatures
 from llama_index_ko_rerank.errors import EmptyCorpus
 from llama_index_ko_rerank.retrieve.lexical_index import LexicalIndex, best_first
 from llama_index_ko_rerank.train.data.rows import QuestionRows
@@ -256,7 +256,7 @@ def _pool(rows: QuestionRows, without: frozenset[str]) -> _Pool:
     contexts = rows.contexts
     passages = [text for text in dict.fromkeys((*rows.collection, *contexts)) if text not in without]
     places = {text: place for place, text in enumerate(passages)}
-    table = signatures(passages)
+    table = minhash_signatures(passages)
     own = np.array([places[text] for text in contexts])
     found = find_near_duplicates(table[own], table)
     copies = {place: {place, *near.tolist()} for place, near in zip(own.tolist(), found, strict=True)}

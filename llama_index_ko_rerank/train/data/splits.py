@@ -7,7 +7,7 @@ import random
 from collections import defaultdict
 from collections.abc import Sequence
 
-from llama_index_ko_rerank.data.near_duplicates import NEAR, find_near_duplicates, signatures
+from llama_index_ko_rerank.data.near_duplicates import NEAR, find_near_duplicates, minhash_signatures
 from llama_index_ko_rerank.errors import EmptyCorpus, InvalidSetting, SplitLeak
 from llama_index_ko_rerank.train.data.rows import Rows
 
@@ -108,7 +108,7 @@ def find_contamination(training: Rows, validation: Rows) -> dict[str, str]:
         By each such key of the training rows, the first key of the validation rows that it copies.
     """
     ours, theirs = list(dict.fromkeys(training.keys())), list(dict.fromkeys(validation.keys()))
-    copies = find_near_duplicates(signatures(ours), signatures(theirs))
+    copies = find_near_duplicates(minhash_signatures(ours), minhash_signatures(theirs))
     return {key: theirs[int(found[0])] for key, found in zip(ours, copies, strict=True) if len(found)}
 
 

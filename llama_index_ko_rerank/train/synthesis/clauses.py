@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from llama_index_ko_rerank.train.synthesis.conjugation import is_past, join_strength, states
+from llama_index_ko_rerank.train.synthesis.conjugation import is_declarative, is_past, join_strength
 from llama_index_ko_rerank.train.synthesis.lexicon import ASKING, POINTING, POINTING_NOUNS, SENTENCE_ADVERBS
 from llama_index_ko_rerank.train.synthesis.parsing import Sentence, Word
 from llama_index_ko_rerank.train.synthesis.particles import with_particle
@@ -68,7 +68,7 @@ def clauses_of(sentence: Sentence, *, title: str, title_acts: bool) -> list[Clau
         title_acts: Whether the passage has the title as a subject, so that a dropped subject is probably it.
     """
     words = _opened(_named(sentence, title))
-    if len(words) < 3 or not states(words[-1]) or is_damaged(words):
+    if len(words) < 3 or not is_declarative(words[-1]) or is_damaged(words):
         return []
     cuts = _cuts(words)
     past = is_past(words[-1])

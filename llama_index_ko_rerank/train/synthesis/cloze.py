@@ -10,11 +10,11 @@ from llama_index_ko_rerank.train.synthesis.clauses import Clause, is_verbal
 from llama_index_ko_rerank.train.synthesis.conjugation import (
     NO_PREDICATE,
     Register,
-    asked,
     copula_question,
+    is_declarative,
     join_strength,
-    states,
     to_adnominal,
+    to_question,
 )
 from llama_index_ko_rerank.train.synthesis.draft import Draft, Piece, asking, draw_register, piece_of, pieces_of
 from llama_index_ko_rerank.train.synthesis.lexicon import DONE_TO_PEOPLE, HUMAN_ACTS, MADE_OF, PARTS_OF_TIME
@@ -54,7 +54,7 @@ _LONGEST_ANSWER = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Blank:
+class ClozeSpan:
     """A phrase of a clause that may be asked for.
 
     Attributes:
@@ -70,7 +70,7 @@ class Blank:
     kind: NounKind
 
 
-def blanks_of(clause: Clause) -> Iterator[Blank]:
+def cloze_spans(clause: Clause) -> Iterator[ClozeSpan]:
     """Find every phrase of a clause that a question word can stand for."""
     words = clause.words
     has_subject = any(word.is_nominal and word.particle in ("이", "가") for word in words)
@@ -82,7 +82,7 @@ def blanks_of(clause: Clause) -> Iterator[Blank]:
         kind = _kind(words, first, last, role)
         role = "subject" if role == "topic" and not has_subject else role
         if kind and role != "topic" and (role not in ("bare", "from", "until") or kind in ("time", "quantity")):
-            yield Blank(first, last, role, kind)
+            yield ClozeSpan(first, last, role, kind)
 
 
 def _kind(words: Sequence[Word], first: int, last: int, role: str) -> NounKind | None:
@@ -250,9 +250,9 @@ def cloze_drafts(clause: Clause, rng: Random) -> Iterator[Draft]:
     """Ask for each phrase of a clause that a question word fits, in one of the two ways, by chance."""
     if _cannot_be_asked(clause.predicate):
         return
-    for blank in blanks_of(clause):
+    for span in cloze_spans(clause):
         register = draw_register(rng)
-        in_place, described = _in_place(clause, blank, register), _described(clause, blank, register, rng)
+        in_place, described = _in_place(clause, span, register), _described(clause, span, register, rng)
         if in_place and described:
             yield described if rng.random() < 0.6 else in_place
         elif in_place or described:
@@ -260,7 +260,7 @@ def cloze_drafts(clause: Clause, rng: Random) -> Iterator[Draft]:
 
 
 def _cannot_be_asked(predicate: Word) -> bool:
-    if not states(predicate) and join_strength(predicate) == "none":
+    if not is_declarative(predicate) and join_strength(predicate) == "none":
         return True
     stems = [m.form for m in predicate.morphemes if m.tag.startswith(("V", "XS"))]
     if any(m.form == "겠" or m.tag in ("SSC", "SSO") for m in predicate.morphemes):
@@ -268,77 +268,77 @@ def _cannot_be_asked(predicate: Word) -> bool:
     return not stems or stems[-1] in _NO_QUESTION or "VCP" in predicate.tags or predicate.text.startswith("것")
 
 
-def _in_place(clause: Clause, blank: Blank, register: Register) -> Draft | None:
+def _in_place(clause: Clause, span: ClozeSpan, register: Register) -> Draft | None:
     words = clause.words
-    phrase = words[blank.first : blank.last + 1]
-    question_piece = _question_piece(phrase, blank)
+    phrase = words[span.first : span.last + 1]
+    question_piece = _question_piece(phrase, span)
     if question_piece is None:
         return None
     if len(words) - len(phrase) < 3:
         return None
-    before = [piece for piece in pieces_of(words[: blank.first]) if piece.text not in ABOUT]
-    pieces = [*before, question_piece, *pieces_of(words[blank.last + 1 : -1])]
-    ending = Piece(asked(clause.predicate, register, past=clause.past), "", True, tuple(clause.predicate.terms))
-    return _draft([*pieces, ending], phrase, blank.kind)
+    before = [piece for piece in pieces_of(words[: span.first]) if piece.text not in ABOUT]
+    pieces = [*before, question_piece, *pieces_of(words[span.last + 1 : -1])]
+    ending = Piece(to_question(clause.predicate, register, past=clause.past), "", True, tuple(clause.predicate.terms))
+    return _draft([*pieces, ending], phrase, span.kind)
 
 
-def _question_piece(phrase: Sequence[Word], blank: Blank) -> Piece | None:
+def _question_piece(phrase: Sequence[Word], span: ClozeSpan) -> Piece | None:
     particle = phrase[-1].particle
-    if blank.kind == "quantity":
+    if span.kind == "quantity":
         return Piece(how_many(phrase_text(phrase)), "이" if particle in ("은", "는") else particle, fixed=True)
-    word = _ASKED[blank.kind].get(blank.role)
+    word = _ASKED[span.kind].get(span.role)
     if word:
         return asking(word)
     head = head_noun(phrase)
     if (
-        blank.kind in ("class", "organisation", "place")
+        span.kind in ("class", "organisation", "place")
         and head
-        and blank.role in _CLASS_ROLES
+        and span.role in _CLASS_ROLES
         and head != phrase_text(phrase)
     ):
-        return Piece(f"어떤 {head}", "이" if blank.role == "subject" else particle, fixed=True)
+        return Piece(f"어떤 {head}", "이" if span.role == "subject" else particle, fixed=True)
     return None
 
 
-def _described(clause: Clause, blank: Blank, register: Register, rng: Random) -> Draft | None:
+def _described(clause: Clause, span: ClozeSpan, register: Register, rng: Random) -> Draft | None:
     words = clause.words
-    is_place = blank.kind in ("place", "organisation") and blank.role in ("at", "in")
-    is_time = blank.kind == "time" and blank.role in ("at", "bare")
-    if blank.kind == "quantity" or not (blank.role in ("subject", "object") or is_place or is_time):
+    is_place = span.kind in ("place", "organisation") and span.role in ("at", "in")
+    is_time = span.kind == "time" and span.role in ("at", "bare")
+    if span.kind == "quantity" or not (span.role in ("subject", "object") or is_place or is_time):
         return None
-    if not (reaches_end(words, blank.last) or words[blank.last].particle in ("은", "는")):
+    if not (reaches_end(words, span.last) or words[span.last].particle in ("은", "는")):
         return None
-    phrase = words[blank.first : blank.last + 1]
-    if words[blank.last].particle in ("이", "가") and not _is_subject_alone(words, blank):
+    phrase = words[span.first : span.last + 1]
+    if words[span.last].particle in ("이", "가") and not _is_subject_alone(words, span):
         return None
-    rest = [*words[: blank.first], *words[blank.last + 1 : -1]]
-    head = _head(phrase, blank, rng)
+    rest = [*words[: span.first], *words[span.last + 1 : -1]]
+    head = _head(phrase, span, rng)
     if not head or len(rest) < 3:
         return None
-    pieces = _with_subject(rest, needs_one=blank.role == "object")
+    pieces = _with_subject(rest, needs_one=span.role == "object")
     if pieces is None:
         return None
     predicate = Piece(to_adnominal(clause.predicate, past=clause.past), "", True, tuple(clause.predicate.terms))
-    return _draft([*pieces, predicate, *_asking_end(head, blank.kind, register, rng)], phrase, blank.kind)
+    return _draft([*pieces, predicate, *_asking_end(head, span.kind, register, rng)], phrase, span.kind)
 
 
-def _is_subject_alone(words: Sequence[Word], blank: Blank) -> bool:
+def _is_subject_alone(words: Sequence[Word], span: ClozeSpan) -> bool:
     """Say whether a subject is the clause's only one: a topic beside it is the object, and 되다 has a complement."""
-    others = (*words[: blank.first], *words[blank.last + 1 :])
+    others = (*words[: span.first], *words[span.last + 1 :])
     has_topic = any(word.is_nominal and word.particle in ("은", "는") for word in others)
-    return not has_topic and words[blank.last + 1].morphemes[0].form != "되"
+    return not has_topic and words[span.last + 1].morphemes[0].form != "되"
 
 
-def _head(phrase: Sequence[Word], blank: Blank, rng: Random) -> str:
+def _head(phrase: Sequence[Word], span: ClozeSpan, rng: Random) -> str:
     """Choose the noun that the clause will describe."""
     head = head_noun(phrase)
-    if blank.kind == "time":
+    if span.kind == "time":
         return rng.choice(("해", "연도")) if is_year(phrase_text(phrase)) else rng.choice(_DESCRIBED["time"])
-    if blank.kind in ("class", "organisation", "place") and head and head != phrase_text(phrase):
+    if span.kind in ("class", "organisation", "place") and head and head != phrase_text(phrase):
         return head
-    if blank.kind == "place" and blank.role in ("subject", "object"):
+    if span.kind == "place" and span.role in ("subject", "object"):
         return ""
-    return rng.choice(_DESCRIBED[blank.kind]) if blank.kind in _DESCRIBED else ""
+    return rng.choice(_DESCRIBED[span.kind]) if span.kind in _DESCRIBED else ""
 
 
 def _with_subject(rest: Sequence[Word], *, needs_one: bool) -> list[Piece] | None:

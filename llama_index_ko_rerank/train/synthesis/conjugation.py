@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from llama_index_ko_rerank.text.kiwi import analyser
+from llama_index_ko_rerank.text.kiwi import get_kiwi
 from llama_index_ko_rerank.train.synthesis.parsing import Word
 
 Register = Literal["polite", "plain", "formal", "casual"]
@@ -35,7 +35,7 @@ _ENDINGS: dict[Register, tuple[str, str]] = {
 JoinStrength = Literal["none", "loose", "firm"]
 
 
-def states(word: Word) -> bool:
+def is_declarative(word: Word) -> bool:
     """Say whether a word ends a statement."""
     last = _last_ending(word)
     is_plain = all(m.tag != "EC" or m.form in _AUXILIARY for m in word.morphemes)
@@ -58,11 +58,11 @@ def is_past(word: Word) -> bool:
     return any(m.tag == "EP" and m.form == "었" for m in word.morphemes)
 
 
-def asked(word: Word, register: Register, *, past: bool) -> str:
+def to_question(word: Word, register: Register, *, past: bool) -> str:
     """Turn a predicate into the end of a question.
 
     Args:
-        word: A word that `states`, or that joins clauses.
+        word: A word that `is_declarative`, or that joins clauses.
         register: How it ends.
         past: Whether a predicate that bears no mark of time is past, as in the first of two joined clauses.
     """
@@ -130,7 +130,7 @@ def _last_ending(word: Word) -> Morph | None:
 
 
 def _joined(morphemes: Sequence[tuple[str, str]]) -> str:
-    return "".join(str(analyser().join(morphemes)).split())
+    return "".join(str(get_kiwi().join(morphemes)).split())
 
 
 Morph = tuple[str, str]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from random import Random
 
 from llama_index_ko_rerank.train.synthesis.clauses import is_damaged, is_verbal, points_elsewhere
-from llama_index_ko_rerank.train.synthesis.conjugation import copula_question, join_strength, states
+from llama_index_ko_rerank.train.synthesis.conjugation import copula_question, is_declarative, join_strength
 from llama_index_ko_rerank.train.synthesis.draft import Draft, Piece, asking, draw_register, pieces_of
 from llama_index_ko_rerank.train.synthesis.noun_types import has_class, is_vague, kind_of
 from llama_index_ko_rerank.train.synthesis.parsing import Sentence, Word
@@ -55,7 +55,7 @@ def definition_drafts(sentence: Sentence, title: str, rng: Random) -> Iterator[D
 
 
 def _definition(sentence: Sentence) -> _Definition | None:
-    if len(sentence) < 4 or not states(sentence[-1]):
+    if len(sentence) < 4 or not is_declarative(sentence[-1]):
         return None
     place = _term_end(sentence)
     if place is None:

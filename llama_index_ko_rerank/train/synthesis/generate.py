@@ -19,7 +19,7 @@ from llama_index_ko_rerank.train.synthesis.filters import question_fault, questi
 from llama_index_ko_rerank.train.synthesis.headings import heading_drafts
 from llama_index_ko_rerank.train.synthesis.keyphrases import KeyPhrase, TermIndex, key_phrase_query, key_phrases
 from llama_index_ko_rerank.train.synthesis.noise import Noise, noisy_text
-from llama_index_ko_rerank.train.synthesis.parsing import ReadPassage, read_passages, tidy
+from llama_index_ko_rerank.train.synthesis.parsing import ParsedPassage, parse_passages, tidy
 
 _logger = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ def make_questions(
     noise = noise or Noise()
     collected = []
     titles = {title: tidy(title) for title in {passage.title for passage in passages}}
-    for number, read in enumerate(read_passages(passages), start=1):
+    for number, read in enumerate(parse_passages(passages), start=1):
         index.add(read.terms)
         collected.append(_make(read, titles[read.passage.title], seed, kinds, noise, index))
         if on_progress:
@@ -131,7 +131,7 @@ def _generator(seed: int, passage: Passage, use: str) -> Random:
     return Random(int.from_bytes(digest[:8], "big"))
 
 
-def _make(read: ReadPassage, title: str, seed: int, kinds: Sequence[Kind], noise: Noise, index: TermIndex) -> _Made:
+def _make(read: ParsedPassage, title: str, seed: int, kinds: Sequence[Kind], noise: Noise, index: TermIndex) -> _Made:
     rng = _generator(seed, read.passage, "drafts")
     made = _Made(read.passage)
     for draft in _drafts(read, title, kinds, rng):
@@ -145,7 +145,7 @@ def _make(read: ReadPassage, title: str, seed: int, kinds: Sequence[Kind], noise
     return made
 
 
-def _drafts(read: ReadPassage, title: str, kinds: Sequence[Kind], rng: Random) -> Iterator[Draft]:
+def _drafts(read: ParsedPassage, title: str, kinds: Sequence[Kind], rng: Random) -> Iterator[Draft]:
     if "heading" in kinds and read.heading:
         yield from heading_drafts(read.heading, title, rng)
     sentences = list(read.sentences)

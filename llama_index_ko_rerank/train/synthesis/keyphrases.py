@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llama_index_ko_rerank.train.synthesis.noun_types import is_vague, kind_of, phrase_text
-from llama_index_ko_rerank.train.synthesis.parsing import ReadPassage, Sentence
+from llama_index_ko_rerank.train.synthesis.parsing import ParsedPassage, Sentence
 
 MOST_PHRASES = 16
 """How many key phrases of a passage are kept to choose from."""
@@ -93,7 +93,7 @@ class TermIndex:
         return np.zeros(0, np.int32) if found is None else found
 
 
-def key_phrases(read: ReadPassage, index: TermIndex) -> tuple[KeyPhrase, ...]:
+def key_phrases(read: ParsedPassage, index: TermIndex) -> tuple[KeyPhrase, ...]:
     """Collect the noun phrases of a passage, those that stand there most often first."""
     counts: Counter[str] = Counter()
     terms: dict[str, tuple[int, ...]] = {}

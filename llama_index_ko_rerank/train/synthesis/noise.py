@@ -101,10 +101,10 @@ def noisy_text(draft: Draft, noise: Noise, rng: Random) -> str:
     if chances[1] < noise.drop_particles:
         pieces = _fewer_particles(pieces, own)
     text = draft.with_pieces(pieces).text
-    return lost_spaces(text, own) if chances[2] < noise.drop_spaces_in else text
+    return drop_space(text, own) if chances[2] < noise.drop_spaces_in else text
 
 
-def lost_spaces(text: str, rng: Random) -> str:
+def drop_space(text: str, rng: Random) -> str:
     """Take one space out of a text; of a short one, in one of three cases all of them."""
     places = [place for place, mark in enumerate(text) if mark == " "]
     if not places:

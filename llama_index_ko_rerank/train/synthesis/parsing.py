@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from llama_index_ko_rerank.data.dataset import Passage
-from llama_index_ko_rerank.text.kiwi import analyser
+from llama_index_ko_rerank.text.kiwi import get_kiwi
 from llama_index_ko_rerank.text.normalize import check_text
 from llama_index_ko_rerank.text.tokenizers import CONTENT_TAGS
 
@@ -127,7 +127,7 @@ Sentence = tuple[Word, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class ReadPassage:
+class ParsedPassage:
     """A passage and what was read in it.
 
     Attributes:
@@ -148,7 +148,7 @@ def content_terms(morphemes: Sequence[Morpheme]) -> list[str]:
     return [m.form.lower() for m in morphemes if m.tag.split("-")[0] in _CONTENT]
 
 
-def read_passages(passages: Sequence[Passage]) -> Iterator[ReadPassage]:
+def parse_passages(passages: Sequence[Passage]) -> Iterator[ParsedPassage]:
     """Read passages in bulk, on all cores, each once; the first 3,000 characters of each count.
 
     Headings in front, references to articles of a law, text in brackets and marks of lists are taken out of the
@@ -159,21 +159,21 @@ def read_passages(passages: Sequence[Passage]) -> Iterator[ReadPassage]:
     """
     for passage in passages:
         check_text(passage.text, f"passage {passage.id!r}")
-    prepared = (_Prepared.of(passage.text[:READ_CHARACTERS]) for passage in passages)
-    queue: list[_Prepared] = []
+    prepared = (_OffsetMap.of(passage.text[:READ_CHARACTERS]) for passage in passages)
+    queue: list[_OffsetMap] = []
 
     def texts() -> Iterator[str]:
         for item in prepared:
             queue.append(item)
             yield item.text
 
-    results = analyser().tokenize(texts())
+    results = get_kiwi().tokenize(texts())
     for passage, tokens in zip(passages, results, strict=True):
         yield _read(passage, queue.pop(0), tokens)
 
 
 @dataclass(frozen=True, slots=True)
-class _Prepared:
+class _OffsetMap:
     """A text as Kiwi reads it, with the way back to the passage's offsets."""
 
     text: str
@@ -182,7 +182,7 @@ class _Prepared:
     shifts: list[int]
 
     @classmethod
-    def of(cls, source: str) -> _Prepared:
+    def of(cls, source: str) -> _OffsetMap:
         found, body = heading_of(source)
         heading = tidy(found)
         pieces, anchors, shifts, place, length = [f"{heading}\n\n"], [0], [0], body, len(heading) + 2
@@ -208,7 +208,7 @@ def _wrap(source: str, place: int) -> str:
     return " " if place - source.rfind("\n", 0, place) > _WRAPPED_LINE else "\n\n"
 
 
-def _read(passage: Passage, prepared: _Prepared, tokens: Sequence[Token]) -> ReadPassage:
+def _read(passage: Passage, prepared: _OffsetMap, tokens: Sequence[Token]) -> ParsedPassage:
     text, body = prepared.text, len(prepared.heading) + 2
     heading: list[list[Token]] = []
     sentences: list[list[list[Token]]] = []
@@ -230,10 +230,10 @@ def _read(passage: Passage, prepared: _Prepared, tokens: Sequence[Token]) -> Rea
         words[-1].append(token)
         last_end, last_sentence = token.end, token.sent_position
     built = tuple(tuple(_word(word, prepared) for word in words) for words in sentences if len(words) > 1)
-    return ReadPassage(passage, tuple(_word(word, prepared) for word in heading), built, terms)
+    return ParsedPassage(passage, tuple(_word(word, prepared) for word in heading), built, terms)
 
 
-def _word(tokens: Sequence[Token], prepared: _Prepared) -> Word:
+def _word(tokens: Sequence[Token], prepared: _OffsetMap) -> Word:
     original = prepared.original
     morphemes = tuple(Morpheme(t.form, t.tag, original(t.start), original(max(t.start, t.end - 1)) + 1) for t in tokens)
     tags = tuple(m.tag.partition("-")[0] for m in morphemes)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from random import Random
 
 from llama_index_ko_rerank.data.dataset import Passage
-from llama_index_ko_rerank.data.near_duplicates import find_near_duplicates, signatures
+from llama_index_ko_rerank.data.near_duplicates import find_near_duplicates, minhash_signatures
 from llama_index_ko_rerank.errors import EmptyCorpus, InvalidSetting
 
 _logger = logging.getLogger(__name__)
@@ -56,7 +56,9 @@ def split_by_document(
     drawn = _drawn(names, seed, held_out_share)
     training = [passage for passage, name in zip(passages, names, strict=True) if name not in drawn]
     outside = [passage for passage, name in zip(passages, names, strict=True) if name in drawn]
-    copies = find_near_duplicates(signatures([p.text for p in outside]), signatures([p.text for p in training]))
+    copies = find_near_duplicates(
+        minhash_signatures([p.text for p in outside]), minhash_signatures([p.text for p in training])
+    )
     held_out = tuple(passage for passage, rows in zip(outside, copies, strict=True) if not len(rows))
     left_out = tuple(passage for passage, rows in zip(outside, copies, strict=True) if len(rows))
     if not held_out:

@@ -5,12 +5,12 @@ import pytest
 from llama_index_ko_rerank.data import Passage
 from llama_index_ko_rerank.errors import InvalidSetting
 from llama_index_ko_rerank.text.tokenizers import MorphemeTokenizer
-from llama_index_ko_rerank.train.synthesis.conjugation import asked, to_adnominal
+from llama_index_ko_rerank.train.synthesis.conjugation import to_adnominal, to_question
 from llama_index_ko_rerank.train.synthesis.draft import Draft, Piece
 from llama_index_ko_rerank.train.synthesis.generate import make_questions
-from llama_index_ko_rerank.train.synthesis.noise import Noise, lost_spaces, noisy_text
+from llama_index_ko_rerank.train.synthesis.noise import Noise, drop_space, noisy_text
 from llama_index_ko_rerank.train.synthesis.noun_types import how_many
-from llama_index_ko_rerank.train.synthesis.parsing import heading_of, read_passages, tidy
+from llama_index_ko_rerank.train.synthesis.parsing import heading_of, parse_passages, tidy
 from tests.corpora.synthesis import LIBRARY
 
 QUIET = Noise(0, 0, 0)
@@ -34,7 +34,7 @@ def answers(made):
 
 
 def predicate(sentence):
-    (read,) = read_passages([Passage("p", sentence)])
+    (read,) = parse_passages([Passage("p", sentence)])
     return read.sentences[0][-1]
 
 
@@ -114,14 +114,14 @@ def test_a_key_phrase_search_finds_its_passage_alone():
 )
 def test_an_ending_becomes_a_question_in_each_register(sentence, polite, plain, formal, casual, describing):
     word = predicate(sentence)
-    found = [asked(word, register, past=False) for register in ("polite", "plain", "formal", "casual")]
+    found = [to_question(word, register, past=False) for register in ("polite", "plain", "formal", "casual")]
     assert found == [polite, plain, formal, casual]
     assert to_adnominal(word, past=False) == describing
 
 
 def test_a_clause_before_a_past_one_is_past_too():
     word = predicate("강은 산에서 시작된다.")
-    assert asked(word, "polite", past=True) == "시작됐나요"
+    assert to_question(word, "polite", past=True) == "시작됐나요"
     assert to_adnominal(word, past=True) == "시작된"
 
 
@@ -151,7 +151,7 @@ def test_noise_changes_only_what_it_names_and_never_what_asks():
 
 
 def test_a_text_without_spaces_loses_none():
-    assert lost_spaces("띄어쓰기", Random(0)) == "띄어쓰기"
+    assert drop_space("띄어쓰기", Random(0)) == "띄어쓰기"
 
 
 def test_a_share_of_noise_outside_0_to_1_is_refused():

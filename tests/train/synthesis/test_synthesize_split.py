@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llama_index_ko_rerank.data import Passage
-from llama_index_ko_rerank.data.near_duplicates import NEAR, find_near_duplicates, signatures
+from llama_index_ko_rerank.data.near_duplicates import NEAR, find_near_duplicates, minhash_signatures
 from llama_index_ko_rerank.errors import EmptyCorpus, InvalidSetting
 from llama_index_ko_rerank.train.synthesis.split import split_by_document
 
@@ -47,7 +47,7 @@ def test_text_that_training_holds_too_is_left_out():
 
 def test_a_text_with_one_word_changed_is_a_near_copy():
     original = f"{prose(7)} {BOILERPLATE}"
-    table = signatures([original, original.replace("위원장이", "간사가"), prose(8)])
+    table = minhash_signatures([original, original.replace("위원장이", "간사가"), prose(8)])
     assert [rows.tolist() for rows in find_near_duplicates(table[1:], table[:1])] == [[0], []]
 
 
@@ -85,13 +85,13 @@ def test_equal_columns_estimate_the_share_of_grams_in_common(changed):
     left = [f"{WORDS[n % 20]}{n * n % 97}" for n in range(60)]
     right = [f"{word}바뀜" if n < changed else word for n, word in enumerate(left)]
     texts = [" ".join(left), " ".join(right)]
-    table = signatures(texts)
+    table = minhash_signatures(texts)
     exact = len(grams(texts[0]) & grams(texts[1])) / len(grams(texts[0]) | grams(texts[1]))
     assert abs((table[0] == table[1]).mean() - exact) < 0.25
 
 
 def test_spaces_and_punctuation_make_no_other_text():
-    table = signatures(["한들 도서관, 안내!", "한들도서관안내", "", "가"])
+    table = minhash_signatures(["한들 도서관, 안내!", "한들도서관안내", "", "가"])
     assert (table[0] == table[1]).all()
     assert [rows.tolist() for rows in find_near_duplicates(table[:1], table)] == [[0, 1]]
     assert 0 < NEAR < 1
