@@ -90,8 +90,8 @@ def test_rows_within_rows_say_the_whole_path():
 
 
 @pytest.mark.parametrize(
-    ("method", "expected"), [("flag", "true or false"), ("items", "a list"), ("inner", "an object")]
+    ("method", "expected"), [("boolean", "true or false"), ("items", "a list"), ("inner", "an object")]
 )
-def test_flags_lists_and_objects_are_checked(method, expected):
+def test_booleans_lists_and_objects_are_checked(method, expected):
     with pytest.raises(MalformedData, match=f"field 'x': must be {expected}, not a number"):
         getattr(row(x=1), method)("x")
