@@ -168,7 +168,10 @@ def test_ties_keep_the_order_of_the_first_retriever(ask):
 
 def test_the_retrievers_run_side_by_side(ask):
     both = threading.Barrier(2)  # breaks where one waits for the other to end
-    retrievers = {"first": FakeRetriever([("a", 1.0)], barrier=both), "second": FakeRetriever([("b", 1.0)], barrier=both)}
+    retrievers = {
+        "first": FakeRetriever([("a", 1.0)], barrier=both),
+        "second": FakeRetriever([("b", 1.0)], barrier=both),
+    }
     assert len(ask(HybridRetriever(retrievers))) == 2
 
 
