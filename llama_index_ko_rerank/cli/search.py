@@ -90,7 +90,7 @@ def _show_words(collection: Collection, question: str, result: NodeWithScore) ->
 
 
 def _show_ranks(result: NodeWithScore) -> None:
-    from llama_index_ko_rerank.types import legs_of
+    from llama_index_ko_rerank.types import sources_of
 
-    ranks = [f"{leg} {hit.rank} ({hit.score:.3f})" for leg, hit in legs_of(result).items()]
+    ranks = [f"{leg} {hit.rank} ({hit.score:.3f})" for leg, hit in sources_of(result).items()]
     output.print(f"  ranks: {', '.join(ranks)}", highlight=False)
