@@ -85,7 +85,9 @@ class LexicalIndex:
         self.lock = threading.RLock()
         self.ids: list[str] = []
         self.positions: dict[str, int] = {}
-        self.inverted_indexes = {name: InvertedIndex(self.settings) for name in self.analyzers}
+        self.inverted_indexes: dict[str, InvertedIndex] = {
+            name: InvertedIndex(self.settings) for name in self.analyzers
+        }
         self.token_streams = RaggedArray(np.int32, np.uint8, np.uint16)
 
     def __len__(self) -> int:
