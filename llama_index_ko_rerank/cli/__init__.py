@@ -42,7 +42,7 @@ app.command("fit")(fit.fit)
 app.command("evaluate")(evaluate.evaluate)
 app.command("serve")(serve.serve)
 app.command("reproduce")(reproduce.reproduce)
-app.command("models")(models.models)
+app.add_typer(models.models, name="models")
 
 
 def main() -> None:

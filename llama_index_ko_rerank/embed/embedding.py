@@ -70,6 +70,7 @@ class KoreanEmbedding(HuggingFaceEmbedding):
     Raises:
         InvalidSetting: A parameter is unknown, out of range, or not possible with this model or machine.
         ModelNotFound: There is no such folder or catalog name, and the hub does not have it or is out of reach.
+        DamagedModel: The data file of ``e5-small`` is not the one that was pinned.
         UnsuitableModel: What was found is damaged, or is no embedding model, or has only pickled weights.
     """
 

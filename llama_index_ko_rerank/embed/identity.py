@@ -47,7 +47,13 @@ def model_files(folder: Path) -> tuple[FileState, ...]:
     """List the files that decide a model's vectors: weights, tokenizer and configuration, in the order of their paths.
 
     Checkpoints, exports to other runtimes and hidden folders are left out.
+
+    Args:
+        folder: The model's folder, or the one data file that holds all of it.
     """
+    if folder.is_file():
+        status = folder.stat()
+        return (FileState(folder, folder.name, status.st_size, status.st_mtime_ns),)
     found = []
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)

@@ -15,6 +15,7 @@ from llama_index_ko_rerank.catalog import PoolingMode
 from llama_index_ko_rerank.embed.model_folder import ModelFolder
 from llama_index_ko_rerank.embed.settings import DtypeName
 from llama_index_ko_rerank.errors import InvalidSetting, UnsuitableModel
+from llama_index_ko_rerank.models.pretrained import load_pretrained_embedding
 
 # transformers writes "no limit" as a huge number; no model reads a million tokens.
 _NO_LIMIT = 1_000_000
@@ -56,10 +57,13 @@ def load_model(folder: ModelFolder, *, dtype: DtypeName, device: str, trust_remo
 
     Raises:
         InvalidSetting: This machine does not have the device.
+        DamagedModel: The data file of a distribution is not the one that was pinned.
         UnsuitableModel: The folder's files are damaged, or do not fit together.
     """
     check_device(device)
     torch_dtype = resolve_dtype(dtype, device)
+    if folder.path.is_file():
+        return load_pretrained_embedding(device=device).to(dtype=torch_dtype)
     try:
         with no_library_bars():
             model = SentenceTransformer(

@@ -10,6 +10,7 @@ from typing import Any
 
 from llama_index_ko_rerank.catalog import CatalogModel, find_model, list_models
 from llama_index_ko_rerank.errors import InvalidSetting, ModelNotFound, UnsuitableModel, nearest
+from llama_index_ko_rerank.models.pretrained import find_data_file
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 # Weights that could run code when read (pickles) are neither downloaded nor read, whatever a repository offers.
@@ -23,7 +24,7 @@ class ModelFolder:
     """An embedding model on disk.
 
     Attributes:
-        path: The folder.
+        path: The folder; for a model that another distribution carries, its data file.
         name: The hub name, or the folder's own name where the user gave a folder.
         catalog: What the catalog knows of the model.
         query_prompt: The text that the model wants before a question.
@@ -61,8 +62,9 @@ def find_model_folder(
         trust_remote_code: Download the repository's Python files too.
 
     Raises:
-        InvalidSetting: The name is empty, or a revision was asked of a folder or of a model in the wheel.
-        ModelNotFound: There is no such folder or catalog name, and the hub does not have it or is out of reach.
+        InvalidSetting: The name is empty, or a revision is given for a model that does not come from the hub.
+        ModelNotFound: There is no such folder or catalog name, and the hub does not have it or is out of reach, or
+            the distribution that carries it is not installed.
         UnsuitableModel: It is there and is no embedding model that can be loaded safely.
     """
     if not model_name.strip():
@@ -80,10 +82,10 @@ def find_model_folder(
             f"{catalog.name} is a reranker and makes no vectors; give it to CrossEncoderNodePostprocessor, "
             "and take an embedding model here"
         )
-    if catalog is not None and catalog.folder is not None:
+    if catalog is not None and not catalog.is_on_hub:
         if revision is not None:
-            raise InvalidSetting(f"revision={revision!r} says nothing about {catalog.name!r}, which is in the wheel")
-        return replace(_read_folder(catalog.folder, name=catalog.name), catalog=catalog, is_local=False)
+            raise InvalidSetting(f"revision={revision!r} says nothing about {catalog.name!r}, which needs no hub")
+        return _installed_model(catalog)
     hub_name = catalog.name if catalog else model_name
     if not _HUB_NAME.fullmatch(hub_name):
         raise ModelNotFound(f"no folder and no catalog model {model_name!r}; {_hint(model_name)}")
@@ -99,6 +101,21 @@ def find_model_folder(
     prompts = (catalog.query_prompt, catalog.passage_prompt) if catalog else (found.query_prompt, found.passage_prompt)
     return replace(
         found, catalog=catalog, query_prompt=prompts[0], passage_prompt=prompts[1], is_local=False, revision=revision
+    )
+
+
+def _installed_model(catalog: CatalogModel) -> ModelFolder:
+    """Return a model that lies in this package or in another distribution."""
+    if catalog.folder is not None:
+        return replace(_read_folder(catalog.folder, name=catalog.name), catalog=catalog, is_local=False)
+    return ModelFolder(
+        path=find_data_file(),
+        name=catalog.name,
+        catalog=catalog,
+        query_prompt=catalog.query_prompt,
+        passage_prompt=catalog.passage_prompt,
+        is_bare=False,
+        is_local=False,
     )
 
 

@@ -63,6 +63,19 @@ def test_models_lists_embeddings_and_rerankers(run):
     assert "Qwen3-Reranker" in printed
 
 
+def test_one_model_is_shown_by_its_name_alone(run):
+    code, printed, _ = run("models", "kure")
+    assert code == 0
+    assert "nlpai-lab/KURE-v1" in printed
+    assert run("models", "show", "kure") == (code, printed, "")
+
+
+def test_only_the_pretrained_model_is_exported(run, tmp_path):
+    code, _, error = run("models", "export", "kure", tmp_path / "new")
+    assert code == 1
+    assert "known: e5-small" in error.replace("\n", " ")
+
+
 def test_a_misspelt_model_gets_the_nearest_name_and_exit_code_1(run):
     code, _, error = run("models", "BAAI/bge-m4")
     assert code == 1

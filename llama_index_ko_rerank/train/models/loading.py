@@ -12,11 +12,12 @@ from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from transformers import PreTrainedConfig
 
-from llama_index_ko_rerank.catalog import CatalogModel, PoolingMode, find_model
+from llama_index_ko_rerank.catalog import PRETRAINED, CatalogModel, PoolingMode, find_model
 from llama_index_ko_rerank.embed.loading import load_model, no_library_bars, set_max_tokens, set_pooling, token_counter
 from llama_index_ko_rerank.embed.model_folder import find_model_folder
 from llama_index_ko_rerank.embed.settings import DtypeName
 from llama_index_ko_rerank.errors import InvalidSetting, ModelNotFound, UnsuitableModel
+from llama_index_ko_rerank.models.pretrained import load_pretrained_cross_encoder
 from llama_index_ko_rerank.train.models.scratch import small_cross_encoder, static_model
 from llama_index_ko_rerank.train.recipes.recipe import SCRATCH
 
@@ -127,6 +128,10 @@ def cross_encoder_base(
         UnsuitableModel: It cannot become a cross-encoder with such a head, or its tokenizer has no pad token.
     """
     num_labels = max(1, len(class_names))
+    if base == PRETRAINED and not Path(base).is_dir():
+        model = load_pretrained_cross_encoder(num_labels=num_labels, seed=seed, device=device)
+        _name_classes(model, class_names)
+        return Base(base, None, model, max_tokens=model.max_seq_length)
     if base == SCRATCH:
         with no_library_bars():
             model = small_cross_encoder(texts, seed=seed, device=device, num_labels=num_labels)
