@@ -21,10 +21,10 @@ from llama_index_ko_rerank import errors
 from llama_index_ko_rerank.catalog import CatalogModel, ModelKind, list_models
 from llama_index_ko_rerank.evaluate.systems import SYSTEMS
 from llama_index_ko_rerank.rerank.cross_encoder.postprocessor import CrossEncoderNodePostprocessor
+from llama_index_ko_rerank.train.recipes import RECIPES
 from llama_index_ko_rerank.train.recipes import bi_encoder as bi_encoder_recipes
 from llama_index_ko_rerank.train.recipes import cross_encoder as cross_encoder_recipes
 from llama_index_ko_rerank.train.recipes.recipe import Recipe, Schedule
-from llama_index_ko_rerank.train.recipes.registry import RECIPES
 
 DOCS = Path(__file__).parents[1] / "docs"
 BLOCK = re.compile(r"(<!-- made: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -26,9 +26,9 @@ from llama_index_ko_rerank.rerank.ltr.postprocessor import LearningToRankPostpro
 from llama_index_ko_rerank.rerank.nodes import sigmoid
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
 from llama_index_ko_rerank.text.normalize import check_query
-from llama_index_ko_rerank.train import override_recipe, train_bi_encoder, train_cross_encoder
-from llama_index_ko_rerank.train.recipes.registry import RECIPES
-from llama_index_ko_rerank.train.tuning.blend import BlendExample, best_share
+from llama_index_ko_rerank.train import TrainingArguments, override_recipe, train_bi_encoder, train_cross_encoder
+from llama_index_ko_rerank.train.recipes import RECIPES
+from llama_index_ko_rerank.train.tuning.search import InterpolationExample, best_retrieval_weight
 
 CANDIDATES, RESTARTS = 30, 4
 LEXICAL_ROW, DEFAULT, REFITTED = "lexical", "lexical + ranker that ships", "lexical + ranker refitted"
@@ -81,7 +81,9 @@ class Measurement:
         """Train an embedding model on the learning questions, or find the one that was; a tenth chooses the step."""
         folder = self.work / "embedding-tuned"
         if not (folder / "modules.json").exists():
-            train_bi_encoder(self.learning, folder, base=base, resume=folder.exists(), **DENSE_SETTINGS)
+            train_bi_encoder(
+                self.learning, folder, arguments=TrainingArguments(base=base, resume=folder.exists(), **DENSE_SETTINGS)
+            )
         return str(folder)
 
     def tuned_reranker(self, base: str) -> tuple[str, RetrievalDataset]:
@@ -91,7 +93,11 @@ class Measurement:
         if not (folder / "config.json").exists():
             recipe = override_recipe(RECIPES["cross-encoder"]["strong"], negatives=NEGATIVES)
             recipe = replace(recipe, schedule=replace(recipe.schedule, evaluations=EVALUATIONS))
-            train_cross_encoder(shown, folder, base=base, recipe=recipe, resume=folder.exists(), **RERANKER_SETTINGS)
+            train_cross_encoder(
+                shown,
+                folder,
+                arguments=TrainingArguments(base=base, recipe=recipe, resume=folder.exists(), **RERANKER_SETTINGS),
+            )
         return str(folder), kept
 
     def reranked(
@@ -141,7 +147,7 @@ class Measurement:
             relevant = tuple(row for row, node in enumerate(nodes) if node.node.node_id in question.passage_ids)
             matrix = extractor.matrix(question.text, nodes)
             examples.append(RankingExample(matrix, relevant))
-            blends.append(BlendExample(_scores(nodes), sigmoid(matrix[:, -1]), relevant))
+            blends.append(InterpolationExample(_scores(nodes), sigmoid(matrix[:, -1]), relevant))
         width = len(LEXICAL_FEATURES)
         without = [RankingExample(example.matrix[:, :width], example.relevant) for example in examples]
         fitted = {
@@ -153,7 +159,7 @@ class Measurement:
             file = self.work / f"ranker-{name}.json"
             write_text_file(file, ranker.to_json())
             files[name] = str(file)
-        return best_share(blends) if retrieval_weight is None else retrieval_weight, files
+        return best_retrieval_weight(blends) if retrieval_weight is None else retrieval_weight, files
 
     def _asked(self, systems: Mapping[str, SearchSystem]) -> EvaluationReport:
         with Progress(transient=True) as bar:

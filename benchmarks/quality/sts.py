@@ -8,7 +8,7 @@ from benchmarks.quality.korsts_pairs import DATA, read_korsts
 from llama_index_ko_rerank.data import PairDataset, load_pair_dataset
 from llama_index_ko_rerank.embed import KoreanEmbedding
 from llama_index_ko_rerank.evaluate import Correlation, CorrelationReport, sts_correlation
-from llama_index_ko_rerank.train import train_bi_encoder
+from llama_index_ko_rerank.train import TrainingArguments, train_bi_encoder
 from llama_index_ko_rerank.train.models.scratch import untrained_baseline
 
 SEED = 42
@@ -39,11 +39,8 @@ def _trained(base: str, work: Path) -> Path:
         train_bi_encoder(
             read_korsts("train"),
             folder,
-            base=base,
-            recipe="sts",
             validation=read_korsts("dev"),
-            seed=SEED,
-            resume=folder.exists(),
+            arguments=TrainingArguments(base=base, recipe="sts", seed=SEED, resume=folder.exists()),
         )
     return folder
 

@@ -31,11 +31,11 @@ from llama_index_ko_rerank.embed.model_folder import find_model_folder
 from llama_index_ko_rerank.evaluate.formatting import markdown_table
 from llama_index_ko_rerank.evaluate.report import installed_versions
 from llama_index_ko_rerank.files import write_json_file
-from llama_index_ko_rerank.train import TrainingResult, train_bi_encoder
+from llama_index_ko_rerank.train import TrainingArguments, TrainingResult, train_bi_encoder
 from llama_index_ko_rerank.train.data.hard_negatives import mine_hard_negatives
 from llama_index_ko_rerank.train.data.rows import read_rows
+from llama_index_ko_rerank.train.recipes import RECIPES
 from llama_index_ko_rerank.train.recipes.recipe import MiningSettings
-from llama_index_ko_rerank.train.recipes.registry import RECIPES
 
 EPOCHS, SEED, NEGATIVES = 3, 42, 4
 GOALS = {"pairs_a_second": 1300, "mining_s": 60}
@@ -154,7 +154,9 @@ def table(report: Mapping[str, Any]) -> str:
 
 
 def _run(dataset: RetrievalDataset, folder: Path, epochs: int) -> TrainingResult:
-    return train_bi_encoder(dataset, folder, recipe="static", epochs=epochs, seed=SEED, device="cpu")
+    return train_bi_encoder(
+        dataset, folder, arguments=TrainingArguments(recipe="static", epochs=epochs, seed=SEED, device="cpu")
+    )
 
 
 def _digest(folder: Path) -> str:

@@ -10,6 +10,7 @@ from llama_index_ko_rerank.adapt.settings import AdaptSettings
 from llama_index_ko_rerank.adapt.sources import Collected
 from llama_index_ko_rerank.catalog import DEFAULT_RERANKER
 from llama_index_ko_rerank.data.dataset import Passage, RetrievalDataset
+from llama_index_ko_rerank.train.arguments import TrainingArguments
 from llama_index_ko_rerank.train.cross_encoder import train_cross_encoder
 
 MODEL = "model"
@@ -33,12 +34,14 @@ def write_cross_encoder(
     result = train_cross_encoder(
         RetrievalDataset("made questions", "train", passages, made.parts["train"]),
         output,
-        base=DEFAULT_RERANKER,
-        recipe="strong",
-        max_steps=settings.steps,
-        seed=settings.seed,
-        resume=(output / _CHECKPOINTS).exists(),
-        overwrite=(output / "config.json").exists(),
-        show_progress=False,
+        arguments=TrainingArguments(
+            base=DEFAULT_RERANKER,
+            recipe="strong",
+            max_steps=settings.steps,
+            seed=settings.seed,
+            resume=(output / _CHECKPOINTS).exists(),
+            overwrite=(output / "config.json").exists(),
+            show_progress=False,
+        ),
     )
     return {"steps": result.steps, "metric": result.metric, "best_value": result.best_value}

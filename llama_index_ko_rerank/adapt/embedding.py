@@ -23,6 +23,7 @@ from llama_index_ko_rerank.embed import KoreanEmbedding
 from llama_index_ko_rerank.embed.loading import no_library_bars
 from llama_index_ko_rerank.errors import InvalidSetting
 from llama_index_ko_rerank.evaluate.significance import bootstrap_interval, paired_difference
+from llama_index_ko_rerank.train.arguments import TrainingArguments
 from llama_index_ko_rerank.train.bi_encoder import train_bi_encoder
 from llama_index_ko_rerank.train.models.loading import bi_encoder_base
 from llama_index_ko_rerank.train.recipes.recipe import SCRATCH
@@ -171,12 +172,14 @@ def _train_other(lesson: Lesson, folder: Path) -> None:
     train_bi_encoder(
         dataset,
         output,
-        base=lesson.settings.base,
-        recipe="strong",
-        seed=lesson.settings.seed,
-        resume=(output / _CHECKPOINTS).exists(),
-        overwrite=(output / "modules.json").exists(),
-        show_progress=False,
+        arguments=TrainingArguments(
+            base=lesson.settings.base,
+            recipe="strong",
+            seed=lesson.settings.seed,
+            resume=(output / _CHECKPOINTS).exists(),
+            overwrite=(output / "modules.json").exists(),
+            show_progress=False,
+        ),
     )
 
 

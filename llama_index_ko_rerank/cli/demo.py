@@ -62,23 +62,23 @@ def demo(
     from llama_index_ko_rerank.data import load_dataset
     from llama_index_ko_rerank.evaluate import plot_comparison
     from llama_index_ko_rerank.files import write_text_file
-    from llama_index_ko_rerank.train import train_bi_encoder, train_cross_encoder
+    from llama_index_ko_rerank.train import TrainingArguments, train_bi_encoder, train_cross_encoder
 
     bars = errors.is_terminal
     training, validation = load_dataset("sample", "train"), load_dataset("sample", "validation")
     _say(f"1/4  fine-tuning {DEFAULT_EMBEDDING} on {len(training.questions)} questions")
     embedding = train_bi_encoder(
-        training, out / "models" / "embedding", base=DEFAULT_EMBEDDING, seed=seed, show_progress=bars
+        training,
+        out / "models" / "embedding",
+        arguments=TrainingArguments(base=DEFAULT_EMBEDDING, seed=seed, show_progress=bars),
     ).path
     _say(f"2/4  fine-tuning {DEFAULT_RERANKER} on the same questions")
     reranker = train_cross_encoder(
         training,
         out / "models" / "reranker",
-        base=DEFAULT_RERANKER,
-        epochs=2,
-        learning_rate=RERANKER_RATE,
-        seed=seed,
-        show_progress=bars,
+        arguments=TrainingArguments(
+            base=DEFAULT_RERANKER, epochs=2, learning_rate=RERANKER_RATE, seed=seed, show_progress=bars
+        ),
     ).path
     _say(f"3/4  indexing {len(validation.passages)} passages")
     collection = Collection.create(out, embed_model=embedding)

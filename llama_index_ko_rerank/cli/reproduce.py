@@ -40,8 +40,8 @@ def reproduce(
     half an hour on a GPU.
     """
     configure()
+    from llama_index_ko_rerank.train.reproduce import reproduce_book
     from llama_index_ko_rerank.train.reproduce.models import BookSettings
-    from llama_index_ko_rerank.train.reproduce.reproduction import reproduce_book
 
     settings = BookSettings(
         mrc=mrc,

@@ -19,7 +19,7 @@ from llama_index_ko_rerank.evaluate.systems import TOP_N, SystemParts
 from llama_index_ko_rerank.rerank.cross_encoder.postprocessor import CrossEncoderNodePostprocessor
 from llama_index_ko_rerank.train import train_bi_encoder, train_cross_encoder
 from llama_index_ko_rerank.train.models.scratch import untrained_baseline
-from llama_index_ko_rerank.train.tuning.fusion import fit_weights, held_out_parts
+from llama_index_ko_rerank.train.tuning.fusion import fit_weights, group_folds
 
 RERANKER_STEPS = 400
 """Steps that a cross-encoder from nothing gets for a comparison: some three minutes on 2 cores."""
@@ -114,7 +114,7 @@ class ScratchModels:
                 f"{len(shared)} contexts of the measured questions are also in the training split {split!r}; "
                 "measure another split, or pass models that were trained elsewhere"
             )
-        held_out = held_out_parts(dataset.questions, _PARTS, self.seed)[0]
+        held_out = group_folds(dataset.questions, _PARTS, self.seed)[0]
         chosen = list(zip(dataset.questions, held_out.tolist(), strict=True))
         return (
             replace(dataset, questions=tuple(question for question, is_held_out in chosen if not is_held_out)),

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from dataclasses import fields, replace
 from enum import StrEnum
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
 from llama_index_ko_rerank.cli.console import configure, errors, output
+from llama_index_ko_rerank.train.arguments import TrainingArguments
 
 if TYPE_CHECKING:
     from llama_index_ko_rerank.data import PairDataset, RetrievalDataset
     from llama_index_ko_rerank.train.recipes.recipe import DataKind
 
 DATA = "sample, klue-mrc[:PATH], klue-sts[:PATH], squad:PATH or pairs:PATH"
-_RECIPE = "A recipe by name; by default the book's for the data. bi-encoder: book-mrc, strong, static, e5-mistral, "
-_RECIPE += "book-sts, sts; cross-encoder: book-rerank, strong, distil, classify."
 
 
 class ModelKind(StrEnum):
@@ -26,25 +29,46 @@ class ModelKind(StrEnum):
     CROSS_ENCODER = "cross-encoder"
 
 
+def _training_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Replace the parameter `arguments` of a command by one option for each field of `TrainingArguments`."""
+    types = get_type_hints(TrainingArguments)
+    settings = [setting for setting in fields(TrainingArguments) if setting.name != "show_progress"]
+    simple = (str, int, float, bool, int | None, float | None)
+    options = [
+        inspect.Parameter(
+            setting.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=setting.default,
+            annotation=Annotated[
+                types[setting.name] if types[setting.name] in simple else str | None,
+                typer.Option(help=setting.metadata["help"]),
+            ],
+        )
+        for setting in settings
+    ]
+
+    @wraps(command)
+    def with_options(kind: ModelKind, **values: Any) -> None:
+        chosen = {setting.name: values.pop(setting.name, setting.default) for setting in settings}
+        command(kind, arguments=TrainingArguments(**chosen), **values)
+
+    signature = inspect.signature(command, eval_str=True)
+    own = [parameter for name, parameter in signature.parameters.items() if name != "arguments"]
+    with_options.__signature__ = signature.replace(parameters=[*own, *options])  # type: ignore[attr-defined]  # PEP 362
+    return with_options
+
+
+@_training_options
 def train(
     kind: Annotated[ModelKind, typer.Argument(help="An embedding model, or a reranker.")],
+    *,
     data: Annotated[str, typer.Option(help=f"What to train on: {DATA}.")],
     out: Annotated[Path, typer.Option(help="The folder that the model is written to.")],
-    base: Annotated[str, typer.Option(help="What to start from: a hub name, a folder, or 'scratch'.")] = "scratch",
-    recipe: Annotated[str | None, typer.Option(help=_RECIPE)] = None,
+    arguments: TrainingArguments,
     split: Annotated[str | None, typer.Option(help="The split to train on; by default the training split.")] = None,
     validation_split: Annotated[
         str | None, typer.Option(help="The split to validate on; by default a tenth is held out.")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="How often to go through the data; or as the recipe says.")] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Rows a step, of all processes of torchrun together; or as the recipe says.")
-    ] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="The highest rate; or as the recipe says.")] = None,
-    max_steps: Annotated[int | None, typer.Option(help="Stop after so many steps.")] = None,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same weights on a CPU.")] = 42,
-    resume: Annotated[bool, typer.Option(help="Go on from the last checkpoint in the folder.")] = False,
-    overwrite: Annotated[bool, typer.Option(help="Replace a model that is in the folder.")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything, time a few steps, write nothing.")
     ] = False,
@@ -56,7 +80,7 @@ def train(
         str | None, typer.Option(help="Embeddings: lengths that vectors may be cut to, such as 256,128.")
     ] = None,
     space_drop_rate: Annotated[float | None, typer.Option(help="Share of the questions that lose spaces, 0-1.")] = None,
-    judge: Annotated[
+    cross_encoder_filter: Annotated[
         str | None, typer.Option(help="strong, e5-mistral: a cross-encoder to drop false negatives.")
     ] = None,
     teacher: Annotated[str | None, typer.Option(help="distil: the cross-encoder to learn from.")] = None,
@@ -72,19 +96,19 @@ def train(
 ) -> None:
     """Fit a model to your data: an embedding model (bi-encoder) or a reranker (cross-encoder)."""
     configure()
-    from llama_index_ko_rerank.train import TrainingRequest, estimate_training, override_recipe, train_model
-    from llama_index_ko_rerank.train.recipes.registry import find_recipe
+    from llama_index_ko_rerank.train import estimate_training, override_recipe, train_bi_encoder, train_cross_encoder
+    from llama_index_ko_rerank.train.recipes import find_recipe
     from llama_index_ko_rerank.train.trainer.distributed import is_main_process
 
     dataset = _load(data, split)
     validation = _load(data, validation_split) if validation_split else None
     chosen = override_recipe(
-        find_recipe(recipe, task=kind.value, data=_holds(dataset)),
+        find_recipe(arguments.recipe, task=kind.value, data=_holds(dataset)),
         loss=loss,
         negatives=negatives,
         matryoshka_dims=_lengths(matryoshka_dims),
         space_drop_rate=space_drop_rate,
-        judge=judge,
+        cross_encoder_filter=cross_encoder_filter,
         teacher=teacher,
         embed_model=embed_model,
         instruction=instruction,
@@ -92,24 +116,14 @@ def train(
         merge_adapter=merge_adapter,
         class_names=[name.strip() for name in class_names.split(",")] if class_names else None,
     )
-    request = TrainingRequest(
-        output_dir=out,
-        base=base,
-        recipe=chosen,
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        max_steps=max_steps,
-        seed=seed,
-        resume=resume,
-        overwrite=overwrite,
-        show_progress=errors.is_terminal and is_main_process(),
-    )
+    arguments = replace(arguments, recipe=chosen, show_progress=errors.is_terminal and is_main_process())
     if dry_run:
-        for line in estimate_training(kind.value, dataset, request, validation=validation).lines():
+        found = estimate_training(kind.value, dataset, out, arguments=arguments, validation=validation)
+        for line in found.lines():
             output.print(line, markup=False, highlight=False)
         return
-    result = train_model(kind.value, dataset, request, validation=validation)
+    train_encoder = train_bi_encoder if kind is ModelKind.BI_ENCODER else train_cross_encoder
+    result = train_encoder(dataset, out, arguments=arguments, validation=validation)
     if not is_main_process():
         return
     output.print(f"[bold]{result.path}[/]  {result.metric} [bold]{result.best_value:.3f}[/] at step {result.best_step}")

@@ -145,12 +145,12 @@ def pair_correlation(
     groups = np.arange(len(pairs)).reshape(-1, pairs_drawn_together)
     blocks = draw_resamples(len(groups), seed=seed, resamples=resamples)
     drawn_rows = (groups[block].reshape(len(block), -1) for block in blocks)
-    drawn = np.concatenate([_spearman(predicted[rows], labels[rows]) for rows in drawn_rows])
+    drawn = np.concatenate([spearman(predicted[rows], labels[rows]) for rows in drawn_rows])
     undefined = np.isnan(drawn)
     if undefined.any():
         logger.info("%d of %d draws held one score or one label only and were left out", undefined.sum(), resamples)
     low, high = np.quantile(drawn[~undefined], (0.025, 0.975))
-    return Interval(float(_spearman(predicted[None], labels[None])[0]), float(low), float(high))
+    return Interval(float(spearman(predicted[None], labels[None])[0]), float(low), float(high))
 
 
 def sts_correlation(embed_model: BaseEmbedding, dataset: PairDataset, *, seed: int = 0) -> Correlation:
@@ -161,8 +161,8 @@ def sts_correlation(embed_model: BaseEmbedding, dataset: PairDataset, *, seed: i
     Raises:
         EmptyCorpus: The data set has no pairs.
     """
-    spearman = pair_correlation(cosine_scorer(embed_model, first_is="passage"), dataset.pairs, seed=seed)
-    return Correlation(dataset.name, dataset.split, len(dataset.pairs), spearman)
+    interval = pair_correlation(cosine_scorer(embed_model, first_is="passage"), dataset.pairs, seed=seed)
+    return Correlation(dataset.name, dataset.split, len(dataset.pairs), interval)
 
 
 def mrc_correlation(
@@ -192,8 +192,8 @@ def mrc_correlation(
         for pair, irrelevant in zip(owned[:questions], irrelevant_contexts(owned, seed=seed), strict=False)
         for labelled in (SentencePair(pair.question, pair.context, 1), SentencePair(pair.question, irrelevant, 0))
     ]
-    spearman = pair_correlation(score_pairs, pairs, pairs_drawn_together=2, seed=seed)
-    return Correlation(dataset.name, dataset.split, len(pairs), spearman)
+    interval = pair_correlation(score_pairs, pairs, pairs_drawn_together=2, seed=seed)
+    return Correlation(dataset.name, dataset.split, len(pairs), interval)
 
 
 def cosine_scorer(embed_model: BaseEmbedding, *, first_is: Literal["query", "passage"]) -> ScorePairs:
@@ -229,7 +229,7 @@ def _unit_rows(vectors: Sequence[Sequence[float]]) -> NDArray[np.float64]:
     return rows / np.where(lengths > 0, lengths, 1.0)
 
 
-def _spearman(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
+def spearman(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
     """Correlate the ranks of each row of two arrays of shape (rows, pairs); NaN where a row does not vary."""
     from scipy.stats import rankdata
 

@@ -1,11 +1,10 @@
-"""What a training run would take: rows, steps, time and memory, measured on a few steps that are thrown away."""
+"""Estimate of a training run: rows, steps, seconds and memory, measured on a few steps that are thrown away."""
 
 from __future__ import annotations
 
 import resource
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -13,27 +12,33 @@ from typing import Any, TypeVar
 
 import torch
 from sentence_transformers import CrossEncoder, SentenceTransformer
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainerControl, TrainerState
+from transformers import TrainingArguments as TrainerArguments
 
+from llama_index_ko_rerank.data.dataset import PairDataset, RetrievalDataset
 from llama_index_ko_rerank.embed.loading import no_library_bars
-from llama_index_ko_rerank.train.run import Prepared
-from llama_index_ko_rerank.train.trainer.trainer import Lesson, make_trainer
+from llama_index_ko_rerank.train.arguments import TrainingArguments
+from llama_index_ko_rerank.train.bi_encoder import prepare_bi_encoder
+from llama_index_ko_rerank.train.cross_encoder import prepare_cross_encoder
+from llama_index_ko_rerank.train.recipes.recipe import ModelTask
+from llama_index_ko_rerank.train.run import TrainingPlan, validate_run
+from llama_index_ko_rerank.train.trainer.trainer import TrainingStage, make_trainer
 
 _Model = TypeVar("_Model", SentenceTransformer, CrossEncoder)
 _TIMED_STEPS = 4  # the first of them is not counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StageForecast:
-    """One lesson of the run.
+class StageEstimate:
+    """Rows, steps and seconds of one stage.
 
     Attributes:
         loss: The loss's name.
         rows: Rows an epoch.
-        epochs: How often they are seen.
+        epochs: Passes over the rows.
         batch_size: Rows a step.
         steps: Steps, if it does not stop early.
-        evaluations: Measurements on the way, each with a checkpoint.
+        evaluations: Evaluations on the way, each with a checkpoint.
         step_seconds: The mean of the timed steps.
     """
 
@@ -48,121 +53,108 @@ class StageForecast:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingEstimate:
-    """What a training run would do and take.
+    """Rows, steps, seconds and memory of a training run.
 
     Attributes:
-        recipe: The recipe's name.
-        base: What it starts from.
-        device: What it runs on.
         training_rows: Questions with contexts, or sentence pairs, before negatives are added.
-        validation_rows: Those that the best step is chosen by.
-        find_contamination: Training rows that nearly copied a validation row.
+        validation_rows: Those that choose the best step.
+        contaminated_rows: Training rows that nearly copied a validation row.
         cut_rows: Training texts that are longer than the model reads.
-        notes: What was found while the rows were made: mined negatives, class sizes.
-        stages: The lessons, one after the other.
-        preparation_seconds: What loading, checking and mining took.
-        evaluation_seconds: What one measurement takes.
-        seconds: The whole run: preparation, steps, and measurements.
-        parameters: Numbers in the model, and how many of them learn.
-        memory_bytes: The most memory in use so far: of the process, or on a GPU what torch had reserved of it.
-        checkpoint_bytes: What the checkpoints of the run need on disk at most.
+        notes: Mined negatives and class sizes.
+        stages: The stages, one after the other.
+        evaluation_seconds: Seconds of one evaluation.
+        seconds: Seconds of the whole run: preparation, steps and evaluations.
+        memory_bytes: Peak memory so far: of the process, or on a GPU what torch had reserved of it.
     """
 
-    recipe: str
-    base: str
-    device: str
     training_rows: int
     validation_rows: int
-    find_contamination: int
+    contaminated_rows: int
     cut_rows: int
     notes: tuple[str, ...]
-    stages: tuple[StageForecast, ...]
-    preparation_seconds: float
+    stages: tuple[StageEstimate, ...]
     evaluation_seconds: float
     seconds: float
-    parameters: tuple[int, int]
     memory_bytes: int
-    checkpoint_bytes: int
 
     def lines(self) -> list[str]:
-        """Say it all in lines of text."""
-        total, learning = self.parameters
-        said = [
-            f"recipe {self.recipe}, base {self.base}, on {self.device}",
-            f"{self.training_rows:,} training rows, {self.validation_rows:,} for validation",
-            *(
-                f"{self.find_contamination:,} training rows nearly copy a validation row"
-                for _ in range(self.find_contamination > 0)
-            ),
-            *(f"{self.cut_rows:,} training texts are longer than the model reads" for _ in range(self.cut_rows > 0)),
-            *self.notes,
-        ]
+        """Write the estimate in lines of text."""
+        lines = [f"{self.training_rows:,} training rows, {self.validation_rows:,} for validation"]
+        if self.contaminated_rows:
+            lines.append(f"{self.contaminated_rows:,} training rows nearly copy a validation row")
+        if self.cut_rows:
+            lines.append(f"{self.cut_rows:,} training texts are longer than the model reads")
+        lines += self.notes
         for number, stage in enumerate(self.stages, start=1):
-            said.append(
+            lines.append(
                 f"stage {number}: {stage.loss}, {stage.rows:,} rows x {stage.epochs} epochs in batches of "
                 f"{stage.batch_size}: {stage.steps:,} steps of {stage.step_seconds:.3f} s, "
-                f"{stage.evaluations} measurements of {self.evaluation_seconds:.1f} s"
+                f"{stage.evaluations} evaluations of {self.evaluation_seconds:.1f} s"
             )
-        said.append(f"time: about {_duration(self.seconds)}, of which {self.preparation_seconds:.0f} s to prepare")
-        said.append(
-            f"memory: {self.memory_bytes / 2**30:.2f} GiB at most; {total:,} parameters, {learning:,} of them learn; "
-            f"disk: up to {self.checkpoint_bytes / 2**30:.2f} GiB of checkpoints"
-        )
-        return said
+        lines.append(f"time: about {_duration(self.seconds)}; memory: {self.memory_bytes / 2**30:.2f} GiB at most")
+        return lines
 
 
-def forecast(prepared: Prepared[_Model]) -> TrainingEstimate:
-    """Time a few steps of each lesson and one measurement; the model is spoilt by that and must not be used."""
-    session, model = prepared.session, prepared.base.model
-    preparation = time.perf_counter() - session.started
+def estimate_training(
+    task: ModelTask,
+    dataset: RetrievalDataset | PairDataset,
+    output_dir: str | Path,
+    *,
+    arguments: TrainingArguments = TrainingArguments(),
+    validation: RetrievalDataset | PairDataset | None = None,
+) -> TrainingEstimate:
+    """Estimate rows, steps, time and memory of a run, and write nothing into its folder.
+
+    Every check of a real run is made, the rows are made as it would make them (hard negatives are mined), and a few
+    steps are timed on a copy of the model that is then thrown away.
+
+    Raises:
+        KoRerankError: What the run itself would raise before its first step.
+    """
+    run = validate_run(task, dataset, output_dir, validation=validation, arguments=arguments, writes=False)
+    return _measure(prepare_bi_encoder(run)) if task == "bi-encoder" else _measure(prepare_cross_encoder(run))
+
+
+def _measure(plan: TrainingPlan[_Model]) -> TrainingEstimate:
+    """Time a few steps of each stage and one evaluation; the model is spoilt by that and must not be used."""
+    run, model = plan.run, plan.base.model
+    preparation = time.perf_counter() - run.started
     began = time.perf_counter()
-    prepared.lessons[0].probe.value(model)
+    plan.stages[0].evaluator(model)
     evaluation = time.perf_counter() - began
-    stages = tuple(
-        _stage(lesson, _step_seconds(model, lesson, seed=session.request.seed, device=session.device))
-        for lesson in prepared.lessons
-    )
-    total = sum(parameter.numel() for parameter in model.parameters())
-    learning = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    stages = tuple(_stage(model, stage, seed=run.arguments.seed, device=run.device) for stage in plan.stages)
     return TrainingEstimate(
-        recipe=session.recipe.name,
-        base=prepared.base.name,
-        device=session.device,
-        training_rows=len(session.training.pairs),
-        validation_rows=len(session.validation.pairs),
-        find_contamination=session.find_contamination,
-        cut_rows=prepared.cut_rows,
-        notes=prepared.notes,
+        training_rows=len(run.training.pairs),
+        validation_rows=len(run.validation.pairs),
+        contaminated_rows=run.contaminated_rows,
+        cut_rows=plan.cut_rows,
+        notes=plan.notes,
         stages=stages,
-        preparation_seconds=preparation,
         evaluation_seconds=evaluation,
         seconds=preparation
         + sum(stage.steps * stage.step_seconds + stage.evaluations * evaluation for stage in stages)
         + evaluation,
-        parameters=(total, learning),
-        memory_bytes=_peak_memory(session.device),
-        # the best and the last of a lesson, and the one being written; the optimizer keeps two numbers a weight
-        checkpoint_bytes=3 * 3 * 4 * learning * len(stages),
+        memory_bytes=_peak_memory(run.device),
     )
 
 
-def _stage(lesson: Lesson[_Model], step_seconds: float) -> StageForecast:
-    plan = lesson.plan
-    return StageForecast(
-        loss=type(lesson.loss).__name__,
-        rows=plan.rows,
-        epochs=plan.schedule.epochs,
-        batch_size=plan.schedule.batch_size,
-        steps=plan.steps,
-        evaluations=-(-plan.steps // plan.evaluate_every),
-        step_seconds=step_seconds,
+def _stage(model: _Model, stage: TrainingStage[_Model], *, seed: int, device: str) -> StageEstimate:
+    schedule = stage.schedule
+    return StageEstimate(
+        loss=type(stage.loss).__name__,
+        rows=schedule.rows,
+        epochs=schedule.epochs,
+        batch_size=schedule.batch_size,
+        steps=schedule.steps,
+        evaluations=-(-schedule.steps // schedule.evaluate_every),
+        step_seconds=_step_seconds(model, stage, seed=seed, device=device),
     )
 
 
-def _step_seconds(model: _Model, lesson: Lesson[_Model], *, seed: int, device: str) -> float:
-    """Train a few steps with nothing measured or saved, and time all but the first."""
-    steps = min(_TIMED_STEPS, lesson.plan.steps)
-    short = replace(lesson, plan=replace(lesson.plan, steps=steps, max_steps=steps, evaluate_every=steps + 1))
+def _step_seconds(model: _Model, stage: TrainingStage[_Model], *, seed: int, device: str) -> float:
+    """Train a few steps with nothing evaluated or saved, and time all but the first."""
+    steps = min(_TIMED_STEPS, stage.schedule.steps)
+    short = replace(stage, schedule=replace(stage.schedule, steps=steps, max_steps=steps, evaluate_every=steps + 1))
     clock = _Clock(device)
     with tempfile.TemporaryDirectory() as folder, no_library_bars():
         trainer = make_trainer(model, short, Path(folder), seed=seed, device=device)
@@ -173,7 +165,7 @@ def _step_seconds(model: _Model, lesson: Lesson[_Model], *, seed: int, device: s
 
 
 class _Clock(TrainerCallback):
-    """Notes when each step began and ended."""
+    """Clock of the steps."""
 
     def __init__(self, device: str) -> None:
         self._device = device
@@ -181,7 +173,7 @@ class _Clock(TrainerCallback):
 
     def on_step_begin(
         self,
-        args: TrainingArguments,  # noqa: ARG002  the library's signature
+        args: TrainerArguments,  # noqa: ARG002  the library's signature
         state: TrainerState,
         control: TrainerControl,  # noqa: ARG002
         **kwargs: Any,  # noqa: ARG002
@@ -192,7 +184,7 @@ class _Clock(TrainerCallback):
 
     def on_step_end(
         self,
-        args: TrainingArguments,  # noqa: ARG002  the library's signature
+        args: TrainerArguments,  # noqa: ARG002  the library's signature
         state: TrainerState,  # noqa: ARG002
         control: TrainerControl,  # noqa: ARG002
         **kwargs: Any,  # noqa: ARG002
@@ -202,17 +194,13 @@ class _Clock(TrainerCallback):
 
     def mean(self) -> float:
         """Average the steps after the first, or give the first where there is no other."""
-        spans = _differences(self._times)
+        spans = [later - earlier for earlier, later in pairwise(self._times)]
         return sum(spans[1:]) / len(spans[1:]) if len(spans) > 1 else sum(spans)
 
     def _note(self) -> None:
         if self._device == "cuda":
             torch.cuda.synchronize()
         self._times.append(time.perf_counter())
-
-
-def _differences(times: Sequence[float]) -> list[float]:
-    return [later - earlier for earlier, later in pairwise(times)]
 
 
 def _peak_memory(device: str) -> int:

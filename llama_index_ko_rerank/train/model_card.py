@@ -15,19 +15,19 @@ from llama_index_ko_rerank.train.recipes.schedule import ResolvedSchedule
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingResult:
-    """A trained model and how it came about.
+    """Folder, steps and scores of a trained model.
 
     Attributes:
         path: The folder of the model.
         recipe: The recipe's name.
-        base: What was started from: ``scratch``, a hub name, or a folder.
+        base: The starting model: ``scratch``, a hub name, or a folder.
         training_rows: Rows that one epoch goes through.
         steps: Optimizer steps of the whole run, those before a resume included.
-        metric: What the best step was chosen by: ``mrr@10``, ``spearman`` or ``macro-f1``, on validation rows.
+        metric: The figure that chose the best step: ``mrr@10``, ``spearman`` or ``macro-f1``, on validation rows.
         best_step: The step whose weights are in the folder.
         best_value: Its value.
         untrained_value: The value before anything was learnt: of the base, or for ``scratch`` of its random vectors.
-        history: Step and value of each measurement. Step 0 is the start of training; for a static embedding from
+        history: Step and value of each evaluation. Step 0 is the start of training; for a static embedding from
             ``scratch`` it has the rarity of tokens on top of `untrained_value`.
         seconds: How long it took, loading and measuring included; of the last part, where the run was resumed.
     """
@@ -46,7 +46,7 @@ class TrainingResult:
 
     @property
     def improved(self) -> bool:
-        """Whether the best step is better than the start of training, and so worth its place."""
+        """Whether the best step is better than the start of training."""
         return self.best_value > self.history[0][1]
 
 
@@ -69,15 +69,15 @@ _USES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardFacts:
-    """What the card says beside the result.
+    """Facts of the card beside the result.
 
     Attributes:
         recipe: What the model was trained by.
-        plans: The schedule as it was run, of each lesson.
+        schedules: The schedule of each stage.
         revision: The commit of the base on the hub.
         data: The data sets, with their splits and rows, by what they were used for.
         notes: What else was found of the data: mined negatives, class sizes.
-        probe_note: How the score was measured, where that is not plain.
+        evaluator_description: How the score was measured, where that needs a word.
         max_tokens: The longest input in tokens; None where there is no limit.
         pooling: How token vectors become one.
         prompts: Put before texts, by what they are.
@@ -87,11 +87,11 @@ class CardFacts:
     """
 
     recipe: Recipe
-    plans: tuple[ResolvedSchedule, ...]
+    schedules: tuple[ResolvedSchedule, ...]
     revision: str | None
     data: Mapping[str, str]
     notes: tuple[str, ...]
-    probe_note: str
+    evaluator_description: str
     max_tokens: int | None
     pooling: str | None
     prompts: Mapping[str, str]
@@ -137,12 +137,11 @@ def _origin(result: TrainingResult, facts: CardFacts) -> str:
 
 
 def _settings(result: TrainingResult, facts: CardFacts) -> list[tuple[str, str]]:
-    plan = facts.plans[0]
-    schedule = plan.schedule
+    schedule = facts.schedules[0]
     return [
         ("loss", facts.recipe.loss),
         *_of_the_recipe(facts.recipe),
-        ("epochs", f"{schedule.epochs}" + (f", at most {plan.max_steps} steps" if plan.max_steps else "")),
+        ("epochs", f"{schedule.epochs}" + (f", at most {schedule.max_steps} steps" if schedule.max_steps else "")),
         ("steps", f"{result.steps:,}"),
         ("batch size", f"{schedule.batch_size}"),
         ("a text twice in a batch", _TWICE[facts.recipe.batches]),
@@ -171,7 +170,11 @@ def _of_the_recipe(recipe: Recipe) -> list[tuple[str, str]]:
     if recipe.lora is not None:
         state = "merged into the backbone" if recipe.lora.merged else "beside the backbone, which is loaded with them"
         rows.append(("adapters", f"rank {recipe.lora.rank}, alpha {recipe.lora.alpha}, {state}"))
-    helpers = {"judge": recipe.judge, "teacher": recipe.teacher, "mined with": recipe.embed_model}
+    helpers = {
+        "cross_encoder_filter": recipe.cross_encoder_filter,
+        "teacher": recipe.teacher,
+        "mined with": recipe.embed_model,
+    }
     rows += [(role, f"`{name}`") for role, name in helpers.items() if name]
     if recipe.class_names:
         rows.append(("classes", ", ".join(recipe.class_names)))
@@ -179,12 +182,12 @@ def _of_the_recipe(recipe: Recipe) -> list[tuple[str, str]]:
 
 
 def _second_stage(facts: CardFacts) -> list[tuple[str, str]]:
-    if len(facts.plans) == 1:
+    if len(facts.schedules) == 1:
         return []
-    plan = facts.plans[1]
+    schedule = facts.schedules[1]
     return [
-        ("second stage", f"{facts.recipe.then}, {plan.steps:,} steps of {plan.schedule.batch_size} lists"),
-        ("its learning rate", f"{plan.schedule.learning_rate:g}"),
+        ("second stage", f"{facts.recipe.then}, {schedule.steps:,} steps of {schedule.batch_size} lists"),
+        ("its learning rate", f"{schedule.learning_rate:g}"),
     ]
 
 
@@ -209,8 +212,8 @@ def _limits(result: TrainingResult, facts: CardFacts) -> list[str]:
         "The scores are from data of the same kind as the training rows, they have no interval, and the best step was "
         "chosen by them, so they flatter the model. Measure it on questions of your own with `ko-rerank evaluate`."
     ]
-    if facts.probe_note:
-        limits.append(facts.probe_note)
+    if facts.evaluator_description:
+        limits.append(facts.evaluator_description)
     if result.base == SCRATCH and facts.recipe.task == "bi-encoder":
         limits.append(
             "It is a bag of word pieces: it reads no word order, and knows no synonym that the data do not show."

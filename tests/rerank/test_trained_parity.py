@@ -8,7 +8,7 @@ from sentence_transformers import CrossEncoder
 
 from llama_index_ko_rerank.data import load_dataset
 from llama_index_ko_rerank.rerank.cross_encoder.scorer import ScorerSettings, load_scorer
-from llama_index_ko_rerank.train import train_cross_encoder
+from llama_index_ko_rerank.train import TrainingArguments, train_cross_encoder
 
 pytestmark = pytest.mark.slow
 
@@ -16,7 +16,11 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained") / "cross-encoder"
-    train_cross_encoder(load_dataset("sample", "train"), folder, max_steps=6, seed=0, show_progress=False, device="cpu")
+    train_cross_encoder(
+        load_dataset("sample", "train"),
+        folder,
+        arguments=TrainingArguments(max_steps=6, seed=0, show_progress=False, device="cpu"),
+    )
     return str(folder)
 
 

@@ -5,7 +5,7 @@ from sentence_transformers import CrossEncoder
 
 from llama_index_ko_rerank.errors import EmptyCorpus, InvalidSetting, MalformedData, UnsuitableModel
 from llama_index_ko_rerank.rerank.cross_encoder.scorer import ScorerSettings, load_scorer
-from llama_index_ko_rerank.train import train_cross_encoder
+from llama_index_ko_rerank.train import TrainingArguments, train_cross_encoder
 from tests.corpora.training import PLACES, notice_board
 
 QUICK = {"max_steps": 2, "batch_size": 16, "show_progress": False, "device": "cpu"}
@@ -13,7 +13,9 @@ QUICK = {"max_steps": 2, "batch_size": 16, "show_progress": False, "device": "cp
 
 @pytest.fixture(scope="module")
 def from_scratch(tmp_path_factory):
-    return train_cross_encoder(notice_board(), tmp_path_factory.mktemp("trained") / "model", seed=3, **QUICK)
+    return train_cross_encoder(
+        notice_board(), tmp_path_factory.mktemp("trained") / "model", arguments=TrainingArguments(seed=3, **QUICK)
+    )
 
 
 def test_a_model_from_scratch_reranks_at_once(from_scratch, notices):
@@ -26,7 +28,7 @@ def test_a_model_from_scratch_reranks_at_once(from_scratch, notices):
 
 
 def test_the_same_seed_gives_the_same_weights_bit_for_bit(from_scratch, notices, tmp_path):
-    again = train_cross_encoder(notices, tmp_path / "again", seed=3, **QUICK)
+    again = train_cross_encoder(notices, tmp_path / "again", arguments=TrainingArguments(seed=3, **QUICK))
     first, second = (load_file(result.path / "model.safetensors") for result in (from_scratch, again))
 
     assert all(np.array_equal(first[name], second[name]) for name in first)
@@ -36,9 +38,8 @@ def test_each_question_stands_once_with_its_context_and_once_with_an_irrelevant_
     result = train_cross_encoder(
         notice_board(PLACES[:12]),
         tmp_path / "model",
-        base=str(bare_bert),
         validation=notice_board(PLACES[12:], split="validation"),
-        **QUICK,
+        arguments=TrainingArguments(base=str(bare_bert), **QUICK),
     )
 
     assert result.training_rows == 2 * 24
@@ -46,7 +47,8 @@ def test_each_question_stands_once_with_its_context_and_once_with_an_irrelevant_
 
 def test_a_bare_transformer_gets_a_last_layer_that_the_seed_decides(notices, bare_bert, tmp_path):
     results = [
-        train_cross_encoder(notices, tmp_path / name, base=str(bare_bert), seed=3, **QUICK) for name in ("a", "b")
+        train_cross_encoder(notices, tmp_path / name, arguments=TrainingArguments(base=str(bare_bert), seed=3, **QUICK))
+        for name in ("a", "b")
     ]
     first, again = (load_file(result.path / "model.safetensors") for result in results)
 
@@ -55,17 +57,19 @@ def test_a_bare_transformer_gets_a_last_layer_that_the_seed_decides(notices, bar
 
 
 def test_labelled_sentence_pairs_are_taken_as_they_are(pairs, tmp_path):
-    result = train_cross_encoder(pairs, tmp_path / "model", **QUICK)
+    result = train_cross_encoder(pairs, tmp_path / "model", arguments=TrainingArguments(**QUICK))
 
     assert result.metric == "spearman"
     assert result.training_rows == 29  # 32 less a tenth
 
 
 def test_classes_are_refused(pairs, tmp_path):
-    classes = tuple(type(pair)(pair.sentence1, pair.sentence2, place % 3) for place, pair in enumerate(pairs.pairs))
+    classes = tuple(type(pair)(pair.sentence1, pair.sentence2, index % 3) for index, pair in enumerate(pairs.pairs))
 
     with pytest.raises(MalformedData, match="not classes"):
-        train_cross_encoder(type(pairs)("classes", "train", classes), tmp_path / "model", **QUICK)
+        train_cross_encoder(
+            type(pairs)("classes", "train", classes), tmp_path / "model", arguments=TrainingArguments(**QUICK)
+        )
 
 
 def test_passages_of_one_title_have_no_irrelevant_context(notices, tmp_path):
@@ -73,14 +77,14 @@ def test_passages_of_one_title_have_no_irrelevant_context(notices, tmp_path):
     dataset = type(notices)(notices.name, notices.split, passages, notices.questions)
 
     with pytest.raises(EmptyCorpus, match="no irrelevant context"):
-        train_cross_encoder(dataset, tmp_path / "model", **QUICK)
+        train_cross_encoder(dataset, tmp_path / "model", arguments=TrainingArguments(**QUICK))
 
 
 def test_a_base_whose_tokenizer_cannot_pad_is_refused(notices, padless_bert, tmp_path):
     with pytest.raises(UnsuitableModel, match="no pad token"):
-        train_cross_encoder(notices, tmp_path / "model", base=str(padless_bert), **QUICK)
+        train_cross_encoder(notices, tmp_path / "model", arguments=TrainingArguments(base=str(padless_bert), **QUICK))
 
 
 def test_a_recipe_for_embeddings_is_refused(notices, tmp_path):
     with pytest.raises(InvalidSetting, match="take 'book-rerank'"):
-        train_cross_encoder(notices, tmp_path / "model", recipe="book-mrc", **QUICK)
+        train_cross_encoder(notices, tmp_path / "model", arguments=TrainingArguments(recipe="book-mrc", **QUICK))

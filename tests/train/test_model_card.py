@@ -1,6 +1,6 @@
 import yaml
 
-from llama_index_ko_rerank.train import train_bi_encoder, train_cross_encoder
+from llama_index_ko_rerank.train import TrainingArguments, train_bi_encoder, train_cross_encoder
 
 QUICK = {"max_steps": 3, "batch_size": 8, "show_progress": False, "device": "cpu"}
 
@@ -11,7 +11,7 @@ def _card(result):
 
 
 def test_the_card_says_data_settings_scores_versions_and_limits(notices, tmp_path):
-    result = train_bi_encoder(notices, tmp_path / "town", seed=11, **QUICK)
+    result = train_bi_encoder(notices, tmp_path / "town", arguments=TrainingArguments(seed=11, **QUICK))
     front, body = _card(result)
 
     assert front["language"] == ["ko"]
@@ -33,7 +33,7 @@ def test_the_card_says_data_settings_scores_versions_and_limits(notices, tmp_pat
 
 
 def test_every_measurement_is_in_the_card(notices, bare_bert, tmp_path):
-    result = train_cross_encoder(notices, tmp_path / "town", base=str(bare_bert), **QUICK)
+    result = train_cross_encoder(notices, tmp_path / "town", arguments=TrainingArguments(base=str(bare_bert), **QUICK))
     front, body = _card(result)
 
     assert front["pipeline_tag"] == "text-ranking"
@@ -43,7 +43,9 @@ def test_every_measurement_is_in_the_card(notices, bare_bert, tmp_path):
 
 
 def test_a_local_base_is_no_hub_name_in_the_front_matter(notices, bare_bert, tmp_path):
-    front, body = _card(train_bi_encoder(notices, tmp_path / "town", base=str(bare_bert), **QUICK))
+    front, body = _card(
+        train_bi_encoder(notices, tmp_path / "town", arguments=TrainingArguments(base=str(bare_bert), **QUICK))
+    )
 
     assert "base_model" not in front
     assert "| pooling | mean |" in body

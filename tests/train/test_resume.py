@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 
 from llama_index_ko_rerank.embed import KoreanEmbedding
 from llama_index_ko_rerank.errors import InvalidSetting, UnsuitableModel
-from llama_index_ko_rerank.train import train_bi_encoder, train_cross_encoder
+from llama_index_ko_rerank.train import TrainingArguments, train_bi_encoder, train_cross_encoder
 
 OPTIONS = {"show_progress": False, "device": "cpu", "seed": 5}
 TRAINERS = {"bi-encoder": train_bi_encoder, "cross-encoder": train_cross_encoder}
@@ -69,7 +69,9 @@ def test_an_interrupted_folder_holds_no_model_and_takes_no_other_run(notices, tm
 
 
 def test_resuming_where_nothing_was_begun_starts_at_step_0_and_says_so(notices, tmp_path, caplog):
-    result = train_bi_encoder(notices, tmp_path / "model", resume=True, epochs=1, batch_size=8, **OPTIONS)
+    result = train_bi_encoder(
+        notices, tmp_path / "model", arguments=TrainingArguments(resume=True, epochs=1, batch_size=8, **OPTIONS)
+    )
 
     assert result.history[0][0] == 0
     assert "training begins at step 0" in caplog.text

@@ -17,9 +17,10 @@ from sentence_transformers.sentence_transformer.losses import (
 
 from llama_index_ko_rerank.errors import InvalidSetting, UnsuitableModel
 from llama_index_ko_rerank.train import RECIPES, override_recipe, train_bi_encoder
+from llama_index_ko_rerank.train.arguments import TrainingArguments
 from llama_index_ko_rerank.train.bi_encoder import prepare_bi_encoder
-from llama_index_ko_rerank.train.data.augmentation import drop_spaces
-from llama_index_ko_rerank.train.setup import TrainingRequest, open_session
+from llama_index_ko_rerank.train.data.rows import drop_spaces
+from llama_index_ko_rerank.train.run import validate_run
 from tests.corpora.training import PLACES, notice_board, sentence_pairs
 
 BI = RECIPES["bi-encoder"]
@@ -27,18 +28,19 @@ QUICK = {"epochs": 1, "batch_size": 8, "show_progress": False, "device": "cpu"}
 
 
 def _prepared(dataset, tmp_path, recipe, **settings):
-    request = TrainingRequest(output_dir=tmp_path / "m", recipe=recipe, device="cpu", **settings)
-    return prepare_bi_encoder(open_session("bi-encoder", dataset, None, request, writes=False))
+    arguments = TrainingArguments(recipe=recipe, device="cpu", **settings)
+    run = validate_run("bi-encoder", dataset, tmp_path / "m", validation=None, arguments=arguments, writes=False)
+    return prepare_bi_encoder(run)
 
 
 def _weights(folder):
     return load_file(next(folder.glob("*.safetensors")))
 
 
-def _loss_value(lesson, rows):
-    features = [lesson.loss.model.preprocess([lesson.prompts[name] + lesson.columns[name][row] for row in rows])
-                for name in lesson.columns]  # fmt: skip
-    return lesson.loss(features, None).item()
+def _loss_value(stage, rows):
+    features = [stage.loss.model.preprocess([stage.prompts[name] + stage.columns[name][row] for row in rows])
+                for name in stage.columns]  # fmt: skip
+    return stage.loss(features, None).item()
 
 
 @pytest.mark.parametrize("base", ["scratch", "bare_bert"])
@@ -46,17 +48,17 @@ def test_the_loss_of_strong_is_infonce_over_contexts_and_hard_negatives(base, no
     folder = base if base == "scratch" else str(request.getfixturevalue(base))
     recipe = replace(override_recipe(BI["strong"], negatives=2), mini_batch=2)
     prepared = _prepared(notices, tmp_path, recipe, base=folder, batch_size=8)
-    lesson, model, rows = prepared.lessons[0], prepared.base.model.eval(), [0, 5, 9]
-    texts = [[lesson.columns[name][row] for row in rows] for name in lesson.columns]
+    stage, model, rows = prepared.stages[0], prepared.base.model.eval(), [0, 5, 9]
+    texts = [[stage.columns[name][row] for row in rows] for name in stage.columns]
 
     vectors = [model.encode(column, normalize_embeddings=True) for column in texts]
     scores = torch.tensor(vectors[0] @ np.concatenate(vectors[1:]).T) * 20
     by_hand = torch.nn.functional.cross_entropy(scores, torch.arange(3))
 
     kind = MultipleNegativesRankingLoss if base == "scratch" else CachedMultipleNegativesRankingLoss
-    assert isinstance(lesson.loss, kind)
-    assert list(lesson.columns) == ["question", "context", "negative_1", "negative_2"]
-    assert _loss_value(lesson, rows) == pytest.approx(float(by_hand), abs=1e-4)
+    assert isinstance(stage.loss, kind)
+    assert list(stage.columns) == ["question", "context", "negative_1", "negative_2"]
+    assert _loss_value(stage, rows) == pytest.approx(float(by_hand), abs=1e-4)
 
 
 def test_a_batch_in_mini_batches_gives_the_gradients_of_the_whole_batch(notices, bare_bert, tmp_path):
@@ -64,10 +66,10 @@ def test_a_batch_in_mini_batches_gives_the_gradients_of_the_whole_batch(notices,
     for mini_batch in (None, 3):
         recipe = replace(BI["strong"], mini_batch=mini_batch)
         prepared = _prepared(notices, tmp_path, recipe, base=str(bare_bert), batch_size=8, seed=1)
-        lesson = prepared.lessons[0]
+        stage = prepared.stages[0]
         prepared.base.model.eval()
-        features = [prepared.base.model.preprocess(list(column[:8])) for column in lesson.columns.values()]
-        lesson.loss(features, None).backward()
+        features = [prepared.base.model.preprocess(list(column[:8])) for column in stage.columns.values()]
+        stage.loss(features, None).backward()
         gradients.append({name: weight.grad for name, weight in prepared.base.model.named_parameters()})
 
     whole, parts = gradients
@@ -80,19 +82,19 @@ def test_a_batch_in_mini_batches_gives_the_gradients_of_the_whole_batch(notices,
 def test_matryoshka_sums_the_loss_of_every_length(notices, tmp_path):
     dims = override_recipe(BI["static"], matryoshka_dims=[64, 256])
     full = _prepared(notices, tmp_path, dims, seed=1)
-    lesson, rows = full.lessons[0], [0, 7, 14]
+    stage, rows = full.stages[0], [0, 7, 14]
     model = full.base.model
 
     expected = 0.0
     for length in (512, 256, 64):
         questions, contexts = (
             torch.nn.functional.normalize(torch.tensor(model.encode(texts))[:, :length])
-            for texts in ([lesson.columns[name][row] for row in rows] for name in ("question", "context"))
+            for texts in ([stage.columns[name][row] for row in rows] for name in ("question", "context"))
         )
         expected += float(torch.nn.functional.cross_entropy(questions @ contexts.T * 20, torch.arange(3)))
 
-    assert isinstance(lesson.loss, MatryoshkaLoss)
-    assert _loss_value(lesson, rows) == pytest.approx(expected, abs=1e-4)
+    assert isinstance(stage.loss, MatryoshkaLoss)
+    assert _loss_value(stage, rows) == pytest.approx(expected, abs=1e-4)
 
 
 def test_a_length_that_is_not_shorter_than_the_vector_is_refused(notices, tmp_path):
@@ -101,23 +103,27 @@ def test_a_length_that_is_not_shorter_than_the_vector_is_refused(notices, tmp_pa
 
 
 def test_sts_learns_the_order_of_labels_or_on_request_the_labels_themselves(pairs, tmp_path):
-    assert isinstance(_prepared(pairs, tmp_path, "sts").lessons[0].loss, CoSENTLoss)
+    assert isinstance(_prepared(pairs, tmp_path, "sts").stages[0].loss, CoSENTLoss)
     cosine = override_recipe(BI["sts"], loss="cosine")
-    assert isinstance(_prepared(pairs, tmp_path, cosine).lessons[0].loss, CosineSimilarityLoss)
+    assert isinstance(_prepared(pairs, tmp_path, cosine).stages[0].loss, CosineSimilarityLoss)
 
 
 def test_no_validation_context_is_a_negative(notices, tmp_path):
     prepared = _prepared(notices, tmp_path, "strong")
 
-    negatives = {text for name, column in prepared.lessons[0].columns.items() if "negative" in name for text in column}
+    negatives = {text for name, column in prepared.stages[0].columns.items() if "negative" in name for text in column}
     assert negatives
-    assert negatives.isdisjoint(prepared.session.validation.contexts)
+    assert negatives.isdisjoint(prepared.run.validation.contexts)
 
 
 @pytest.mark.parametrize("recipe", ["strong", "static"])
 def test_the_same_seed_gives_the_same_weights_bit_for_bit(recipe, notices, tmp_path):
     first, again, other = (
-        _weights(train_bi_encoder(notices, tmp_path / str(number), recipe=recipe, seed=seed, **QUICK).path)
+        _weights(
+            train_bi_encoder(
+                notices, tmp_path / str(number), arguments=TrainingArguments(recipe=recipe, seed=seed, **QUICK)
+            ).path
+        )
         for number, seed in enumerate((7, 7, 8))
     )
 
@@ -127,7 +133,9 @@ def test_the_same_seed_gives_the_same_weights_bit_for_bit(recipe, notices, tmp_p
 
 def test_strong_trains_a_transformer_and_its_card_says_how(notices, bare_bert, tmp_path):
     recipe = override_recipe(BI["strong"], negatives=2, matryoshka_dims=[8])
-    result = train_bi_encoder(notices, tmp_path / "m", base=str(bare_bert), recipe=recipe, max_steps=3, **QUICK)
+    result = train_bi_encoder(
+        notices, tmp_path / "m", arguments=TrainingArguments(base=str(bare_bert), recipe=recipe, max_steps=3, **QUICK)
+    )
 
     card = (result.path / "README.md").read_text(encoding="utf-8")
     assert result.recipe == "strong"
@@ -138,33 +146,39 @@ def test_strong_trains_a_transformer_and_its_card_says_how(notices, bare_bert, t
 
 
 def test_sts_runs_on_sentence_pairs(tmp_path):
-    result = train_bi_encoder(sentence_pairs(), tmp_path / "m", recipe="sts", **QUICK)
+    result = train_bi_encoder(sentence_pairs(), tmp_path / "m", arguments=TrainingArguments(recipe="sts", **QUICK))
 
     assert (result.recipe, result.metric) == ("sts", "spearman")
 
 
 def test_static_goes_on_from_a_static_model_and_from_no_other(notices, bare_bert, tmp_path):
-    first = train_bi_encoder(notices, tmp_path / "a", recipe="static", **QUICK)
-    second = train_bi_encoder(notices, tmp_path / "b", base=str(first.path), recipe="static", **QUICK)
+    first = train_bi_encoder(notices, tmp_path / "a", arguments=TrainingArguments(recipe="static", **QUICK))
+    second = train_bi_encoder(
+        notices, tmp_path / "b", arguments=TrainingArguments(base=str(first.path), recipe="static", **QUICK)
+    )
 
     assert _weights(first.path).keys() == _weights(second.path).keys()
     with pytest.raises(UnsuitableModel, match="no static embedding"):
-        train_bi_encoder(notices, tmp_path / "c", base=str(bare_bert), recipe="static", **QUICK)
+        train_bi_encoder(
+            notices, tmp_path / "c", arguments=TrainingArguments(base=str(bare_bert), recipe="static", **QUICK)
+        )
 
 
-def test_a_judge_without_a_trained_head_is_refused(notices, bare_bert, tmp_path):
-    recipe = override_recipe(BI["strong"], judge=str(bare_bert))
-    with pytest.raises(UnsuitableModel, match=r"judge .* is no trained cross-encoder"):
-        train_bi_encoder(notices, tmp_path / "m", recipe=recipe, **QUICK)
+def test_a_filter_without_a_trained_head_is_refused(notices, bare_bert, tmp_path):
+    recipe = override_recipe(BI["strong"], cross_encoder_filter=str(bare_bert))
+    with pytest.raises(UnsuitableModel, match=r"filter .* is no trained cross-encoder"):
+        train_bi_encoder(notices, tmp_path / "m", arguments=TrainingArguments(recipe=recipe, **QUICK))
 
 
 def test_a_run_that_gains_nothing_stops_early(notices, tmp_path):
     validation = notice_board(PLACES[:8], split="validation")
-    training = notice_board(tuple(f"{place} 별관" for place in PLACES))
+    training = notice_board(tuple(f"{index} 별관" for index in PLACES))
     result = train_bi_encoder(
-        training, tmp_path / "m", recipe="static", validation=validation, learning_rate=1e-9,
-        **(QUICK | {"epochs": 20}),
-    )  # fmt: skip
+        training,
+        tmp_path / "m",
+        validation=validation,
+        arguments=TrainingArguments(recipe="static", learning_rate=1e-9, **QUICK | {"epochs": 20}),
+    )
 
     assert [step for step, _ in result.history] == [0, 8, 16, 24, 32]  # of 80; three measurements with no gain
     assert result.steps == 32

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from llama_index_ko_rerank.errors import InvalidSetting
-from llama_index_ko_rerank.train import train_bi_encoder
-from llama_index_ko_rerank.train.trainer.distributed import SharedBatches
+from llama_index_ko_rerank.train import TrainingArguments, train_bi_encoder
+from llama_index_ko_rerank.train.trainer.batching import SharedBatches
 
 HERE = Path(__file__).parent
 
@@ -25,8 +25,8 @@ HERE = Path(__file__).parent
 def test_every_process_gets_as_many_rows_of_every_batch(batches, count):
     parts = list(SharedBatches(batches, count))
     assert len(parts) == len(SharedBatches(batches, count)) == len(batches) * count
-    for place, batch in enumerate(batches):
-        own = parts[place * count : (place + 1) * count]
+    for index, batch in enumerate(batches):
+        own = parts[index * count : (index + 1) * count]
         assert len({len(part) for part in own}) == 1
         assert {row for part in own for row in part} <= set(batch)
         if len(batch) % count == 0:
@@ -36,7 +36,9 @@ def test_every_process_gets_as_many_rows_of_every_batch(batches, count):
 def test_a_batch_that_cannot_be_shared_is_refused_at_the_door(notices, tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "3")
     with pytest.raises(InvalidSetting, match="8 rows cannot be shared by 3 processes"):
-        train_bi_encoder(notices, tmp_path / "model", batch_size=8, show_progress=False, device="cpu")
+        train_bi_encoder(
+            notices, tmp_path / "model", arguments=TrainingArguments(batch_size=8, show_progress=False, device="cpu")
+        )
     assert not (tmp_path / "model").exists()
 
 

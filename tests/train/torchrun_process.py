@@ -7,26 +7,25 @@ from pathlib import Path
 
 import torch
 
+from llama_index_ko_rerank.train.arguments import TrainingArguments
 from llama_index_ko_rerank.train.bi_encoder import prepare_bi_encoder
-from llama_index_ko_rerank.train.run import teach
-from llama_index_ko_rerank.train.setup import TrainingRequest, open_session
+from llama_index_ko_rerank.train.run import run_training, validate_run
 from tests.corpora.training import notice_board
 
 
 def main(folder):
     torch.set_num_threads(1)
-    request = TrainingRequest(
-        output_dir=folder / "model", epochs=4, batch_size=8, show_progress=False, device="cpu", seed=3
-    )
-    prepared = prepare_bi_encoder(open_session("bi-encoder", notice_board(), None, request))
+    arguments = TrainingArguments(epochs=4, batch_size=8, show_progress=False, device="cpu", seed=3)
+    run = validate_run("bi-encoder", notice_board(), folder / "model", validation=None, arguments=arguments)
+    plan = prepare_bi_encoder(run)
     losses, rows = [], []
 
     def note(_module, inputs, loss):
         losses.append(loss.item())
         rows.append(len(next(iter(inputs[0]))["offsets"]))
 
-    prepared.lessons[0].loss.register_forward_hook(note)
-    result = teach(prepared)
+    plan.stages[0].loss.register_forward_hook(note)
+    result = run_training(plan)
     rank = os.environ.get("RANK", "0")
     content = {"losses": losses, "rows": rows, "history": result.history}
     (folder / f"rank-{rank}.json").write_text(json.dumps(content), encoding="utf-8")

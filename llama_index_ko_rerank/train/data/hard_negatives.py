@@ -14,7 +14,7 @@ from llama_index_ko_rerank.data.near_duplicates import find_near_duplicates, min
 from llama_index_ko_rerank.errors import EmptyCorpus
 from llama_index_ko_rerank.retrieve.lexical_index import LexicalIndex, best_first
 from llama_index_ko_rerank.train.data.rows import QuestionRows
-from llama_index_ko_rerank.train.models.inference import pair_logits, unit_vectors
+from llama_index_ko_rerank.train.models.loading import pair_logits, unit_vectors
 from llama_index_ko_rerank.train.recipes.recipe import MiningSettings
 
 NONE = -1
@@ -26,14 +26,14 @@ class MinedNegatives:
     """The negatives of every row.
 
     Attributes:
-        positions: int64 of shape (rows, count), places in the collection, the hardest first; no row has one twice.
+        positions: int64 of shape (rows, count), indices in the collection, the hardest first; no row has one twice.
         dropped: Candidates left out since their cosine was above the ceiling.
-        drawn: Negatives drawn at random, where a row had too few candidates.
+        sampled: Negatives sampled at random, where a row had too few candidates.
     """
 
     positions: NDArray[np.int64]
     dropped: int
-    drawn: int
+    sampled: int
 
 
 def nearest_passages(
@@ -78,9 +78,9 @@ def cosines_at(
         Shape (questions, depth).
     """
     products = np.full(positions.shape, -np.inf, np.float32)
-    for row, places in enumerate(positions):
-        named = places != NONE
-        products[row, named] = passages[places[named]] @ questions[row]
+    for row, indices in enumerate(positions):
+        named = indices != NONE
+        products[row, named] = passages[indices[named]] @ questions[row]
     return products
 
 
@@ -92,12 +92,12 @@ def mine_negatives(
     passages: int,
     seed: int,
     cosines: Sequence[NDArray[np.float32]] = (),
-    ceilings: NDArray[np.float32] | None = None,
+    max_cosines: NDArray[np.float32] | None = None,
 ) -> MinedNegatives:
     """Choose the hard negatives of each row: the first of every ranking, then the second of every one, and so on.
 
     A candidate is passed over where it is excluded, where an earlier ranking named it, or where its cosine is above the
-    row's ceiling. Where too few are left, others are drawn that were not passed over; in a collection too small for
+    row's ceiling. Where too few are left, others are sampled that were not passed over; in a collection too small for
     that, those above the ceiling are taken back.
 
     Args:
@@ -105,34 +105,34 @@ def mine_negatives(
         excluded: For each row the passages that must not be its negatives: its answers and their near copies.
         count: Negatives a row.
         passages: How many the collection holds.
-        seed: Of what is drawn; each row has its own draws, whatever the others have.
+        seed: Of the sampling; each row has its own stream.
         cosines: For each ranking the cosines of its candidates, of the same shape; none are compared where empty.
-        ceilings: Shape (rows,); the highest cosine that a negative may have.
+        max_cosines: Shape (rows,); the highest cosine that a negative may have.
 
     Raises:
         EmptyCorpus: A row has fewer than `count` passages that are not excluded.
     """
     merged = np.stack(rankings, axis=2).reshape(len(excluded), -1)
     too_near = np.zeros(merged.shape, np.bool_)
-    if ceilings is not None:
-        too_near = np.stack(cosines, axis=2).reshape(merged.shape) > ceilings[:, None]
+    if max_cosines is not None:
+        too_near = np.stack(cosines, axis=2).reshape(merged.shape) > max_cosines[:, None]
     chosen = np.empty((len(excluded), count), np.int64)
-    dropped = drawn = 0
+    dropped = sampled = 0
     for row, own in enumerate(excluded):
         named = merged[row] != NONE
         above = set(merged[row, named & too_near[row]].tolist()).difference(own)
         candidates = dict.fromkeys(merged[row, named & ~too_near[row]].tolist())
-        taken = [place for place in candidates if place not in own][:count]
+        taken = [index for index in candidates if index not in own][:count]
         dropped += len(above)
         if len(taken) < count:
-            drawn += count - len(taken)
-            taken += _draw(count - len(taken), passages, [{*own, *taken}, above], np.random.default_rng((seed, row)))
+            sampled += count - len(taken)
+            taken += _sample(count - len(taken), passages, [{*own, *taken}, above], np.random.default_rng((seed, row)))
         chosen[row] = taken
-    return MinedNegatives(chosen, dropped, drawn)
+    return MinedNegatives(chosen, dropped, sampled)
 
 
-def _draw(count: int, passages: int, barred: list[set[int]], generator: np.random.Generator) -> list[int]:
-    """Draw distinct places outside both sets, or where there are too few, outside the first only."""
+def _sample(count: int, passages: int, barred: list[set[int]], generator: np.random.Generator) -> list[int]:
+    """Sample distinct indices outside both sets, or where there are too few, outside the first only."""
     never, rather_not = barred
     if len(never) + count > passages:
         raise EmptyCorpus(
@@ -142,16 +142,16 @@ def _draw(count: int, passages: int, barred: list[set[int]], generator: np.rando
     avoided = never | rather_not if len(never | rather_not) + count <= passages else never
     found: dict[int, None] = {}
     if passages < 4 * (len(avoided) + count):
-        free = [place for place in range(passages) if place not in avoided]
-        return [free[place] for place in generator.choice(len(free), count, replace=False).tolist()]
+        free = [index for index in range(passages) if index not in avoided]
+        return [free[index] for index in generator.choice(len(free), count, replace=False).tolist()]
     while len(found) < count:
-        place = int(generator.integers(passages))
-        if place not in avoided:
-            found[place] = None
+        index = int(generator.integers(passages))
+        if index not in avoided:
+            found[index] = None
     return list(found)
 
 
-_JUDGED = 3  # candidates that a judge reads for each negative that is wanted
+_FILTER_DEPTH = 3  # candidates that the filter reads for each negative that is wanted
 _BATCH = 32
 
 _log = logging.getLogger(__name__)
@@ -164,45 +164,45 @@ class HardNegatives:
     Attributes:
         texts: One tuple a row, in the order of the rows, all of one length, the hardest first.
         sources: Where candidates came from.
-        find_near_duplicates: Passages kept from being negatives since they nearly are a context of the question.
+        near_duplicates: Passages kept from being negatives since they nearly are a context of the question.
         dropped: Candidates dropped by the margin of cosines.
-        filtered_by_cross_encoder: Candidates dropped by the judge.
-        drawn: Negatives drawn at random for want of candidates.
+        filtered_by_cross_encoder: Candidates dropped by the cross-encoder.
+        sampled: Negatives sampled at random for want of candidates.
     """
 
     texts: tuple[tuple[str, ...], ...]
     sources: tuple[str, ...]
-    find_near_duplicates: int
+    near_duplicates: int
     dropped: int
     filtered_by_cross_encoder: int
-    drawn: int
+    sampled: int
 
     @property
     def summary(self) -> str:
-        """Say in one line what was mined."""
+        """Counts of the mining in one line."""
         count = len(self.texts[0]) if self.texts else 0
-        said = [f"{count} hard negatives a row from {' and '.join(self.sources)}"]
+        parts = [f"{count} hard negatives a row from {' and '.join(self.sources)}"]
         for number, what in (
             (self.dropped, "candidates dropped by their cosine"),
-            (self.filtered_by_cross_encoder, "candidates dropped by the judge"),
-            (self.find_near_duplicates, "near copies of contexts passed over"),
-            (self.drawn, "negatives drawn at random"),
+            (self.filtered_by_cross_encoder, "candidates dropped by the cross-encoder"),
+            (self.near_duplicates, "near copies of contexts passed over"),
+            (self.sampled, "negatives sampled at random"),
         ):
-            said += [f"{number:,} {what}"] if number else []
-        return "; ".join(said)
+            parts += [f"{number:,} {what}"] if number else []
+        return "; ".join(parts)
 
 
 @dataclass(frozen=True, slots=True)
-class _Pool:
-    """The collection that negatives come from, with what is known of each row."""
+class _MiningCorpus:
+    """The collection that negatives come from, with the answers of each row."""
 
     passages: list[str]
-    places: dict[str, int] = field(repr=False)
+    indices: dict[str, int] = field(repr=False)
     questions: list[str]
     question_of_row: NDArray[np.int64]
     context_of_row: NDArray[np.int64]
     excluded: list[frozenset[int]]
-    find_near_duplicates: int
+    near_duplicates: int
 
 
 def mine_hard_negatives(
@@ -212,96 +212,102 @@ def mine_hard_negatives(
     seed: int,
     without: Collection[str] = (),
     embedding: SentenceTransformer | None = None,
-    judge: CrossEncoder | None = None,
+    cross_encoder_filter: CrossEncoder | None = None,
 ) -> HardNegatives:
     """Mine hard negatives for every row, from BM25 over character bigrams and from an embedding model.
 
     Never a negative are: every context that answers the question's text, near copies of these
     (see `find_near_duplicates`), a candidate whose cosine is within the margin of the row's context, and
-    one that the judge puts near it. The same rows, model and seed give the same negatives.
+    one that `cross_encoder_filter` scores near it. The same rows, model and seed give the same negatives.
 
     Args:
         rows: Questions with their contexts, and the collection to mine.
         settings: How many, how deep, and the margins.
-        seed: Of what is drawn where candidates are too few.
+        seed: Of what is sampled where candidates are too few.
         without: Passages to leave out of the collection: the contexts of the validation questions.
-        embedding: Its nearest passages are candidates, and its cosines bound all of them; BM25 alone where None.
-        judge: Reads the first candidates of each row with the row's question.
+        embedding: Its nearest passages are candidates, and its cosines bound all of them. Defaults to BM25 alone.
+        cross_encoder_filter: Reads the first candidates of each row with the row's question.
 
     Raises:
         EmptyCorpus: There is no passage that could be a negative.
     """
-    pool = _pool(rows, frozenset(without))
-    count = min(settings.negatives, len(pool.passages) - max(map(len, pool.excluded)))
+    corpus = _mining_corpus(rows, frozenset(without))
+    count = min(settings.negatives, len(corpus.passages) - max(map(len, corpus.excluded)))
     if count < 1:
         raise EmptyCorpus(f"{rows.name}: a question has no passage that could be its negative; add other passages")
     if count < settings.negatives:
         _log.warning("the collection has room for %d hard negatives a row and not %d", count, settings.negatives)
-    wanted = count if judge is None else min(_JUDGED * count, len(pool.passages) - max(map(len, pool.excluded)))
-    mined = _mine(pool, settings, embedding, count=wanted, seed=seed)
+    wanted = (
+        count
+        if cross_encoder_filter is None
+        else min(_FILTER_DEPTH * count, len(corpus.passages) - max(map(len, corpus.excluded)))
+    )
+    mined = _mine(corpus, settings, embedding, count=wanted, seed=seed)
     filtered_by_cross_encoder = 0
-    if judge is not None:
-        mined, filtered_by_cross_encoder = _judged(pool, settings, judge, mined, count=count, seed=seed)
+    if cross_encoder_filter is not None:
+        mined, filtered_by_cross_encoder = _filtered(
+            corpus, settings, cross_encoder_filter, mined, count=count, seed=seed
+        )
     return HardNegatives(
-        texts=tuple(tuple(pool.passages[place] for place in places) for places in mined.positions.tolist()),
+        texts=tuple(tuple(corpus.passages[index] for index in indices) for indices in mined.positions.tolist()),
         sources=("BM25",) if embedding is None else ("BM25", "the embedding model"),
-        find_near_duplicates=pool.find_near_duplicates,
+        near_duplicates=corpus.near_duplicates,
         dropped=mined.dropped,
         filtered_by_cross_encoder=filtered_by_cross_encoder,
-        drawn=mined.drawn,
+        sampled=mined.sampled,
     )
 
 
-def _pool(rows: QuestionRows, without: frozenset[str]) -> _Pool:
+def _mining_corpus(rows: QuestionRows, without: frozenset[str]) -> _MiningCorpus:
     contexts = rows.contexts
     passages = [text for text in dict.fromkeys((*rows.collection, *contexts)) if text not in without]
-    places = {text: place for place, text in enumerate(passages)}
+    indices = {text: index for index, text in enumerate(passages)}
     table = minhash_signatures(passages)
-    own = np.array([places[text] for text in contexts])
+    own = np.array([indices[text] for text in contexts])
     found = find_near_duplicates(table[own], table)
-    copies = {place: {place, *near.tolist()} for place, near in zip(own.tolist(), found, strict=True)}
+    copies = {index: {index, *near.tolist()} for index, near in zip(own.tolist(), found, strict=True)}
     answers = rows.answers()
     questions = list(answers)
-    number = {question: place for place, question in enumerate(questions)}
+    number = {question: index for index, question in enumerate(questions)}
     excluded = {
-        question: frozenset().union(*(copies[places[text]] for text in texts)) for question, texts in answers.items()
+        question: frozenset().union(*(copies[indices[text]] for text in texts)) for question, texts in answers.items()
     }
-    return _Pool(
+    return _MiningCorpus(
         passages,
-        places,
+        indices,
         questions,
         np.array([number[pair.question] for pair in rows.pairs]),
-        np.array([places[pair.context] for pair in rows.pairs]),
+        np.array([indices[pair.context] for pair in rows.pairs]),
         [excluded[pair.question] for pair in rows.pairs],
         sum(len(found) - 1 for found in copies.values()),
     )
 
 
 def _mine(
-    pool: _Pool, settings: MiningSettings, embedding: SentenceTransformer | None, *, count: int, seed: int
+    corpus: _MiningCorpus, settings: MiningSettings, embedding: SentenceTransformer | None, *, count: int, seed: int
 ) -> MinedNegatives:
-    depth = max(settings.depth, count) + max(map(len, pool.excluded))
-    lexical = lexical_ranking(pool.passages, pool.questions, depth)
+    depth = max(settings.depth, count) + max(map(len, corpus.excluded))
+    lexical = lexical_ranking(corpus.passages, corpus.questions, depth)
     if embedding is None:
         return mine_negatives(
-            [lexical[pool.question_of_row]],
-            excluded=pool.excluded,
+            [lexical[corpus.question_of_row]],
+            excluded=corpus.excluded,
             count=count,
-            passages=len(pool.passages),
+            passages=len(corpus.passages),
             seed=seed,
         )
-    questions = unit_vectors(embedding, pool.questions, "query", _BATCH)
-    passages = unit_vectors(embedding, pool.passages, "document", _BATCH)
+    questions = unit_vectors(embedding, corpus.questions, "query", _BATCH)
+    passages = unit_vectors(embedding, corpus.passages, "document", _BATCH)
     dense, cosines = nearest_passages(questions, passages, depth)
-    own = np.sum(questions[pool.question_of_row] * passages[pool.context_of_row], axis=1)
+    own = np.sum(questions[corpus.question_of_row] * passages[corpus.context_of_row], axis=1)
     return mine_negatives(
-        [lexical[pool.question_of_row], dense[pool.question_of_row]],
-        excluded=pool.excluded,
+        [lexical[corpus.question_of_row], dense[corpus.question_of_row]],
+        excluded=corpus.excluded,
         count=count,
-        passages=len(pool.passages),
+        passages=len(corpus.passages),
         seed=seed,
-        cosines=[cosines_at(questions, passages, lexical)[pool.question_of_row], cosines[pool.question_of_row]],
-        ceilings=own - settings.margin * np.abs(own),
+        cosines=[cosines_at(questions, passages, lexical)[corpus.question_of_row], cosines[corpus.question_of_row]],
+        max_cosines=own - settings.margin * np.abs(own),
     )
 
 
@@ -313,7 +319,7 @@ def lexical_ranking(passages: Sequence[str], questions: Sequence[str], top_k: in
         passage that shares a bigram with the question.
     """
     index = LexicalIndex(("bigrams",))
-    index.add([str(place) for place in range(len(passages))], list(passages))
+    index.add([str(row) for row in range(len(passages))], list(passages))
     ranking = np.full((len(questions), min(top_k, len(passages))), NONE, np.int64)
     for row, question in enumerate(questions):
         found = best_first(index.combine(index.analyzer_scores(question)), ranking.shape[1])
@@ -321,29 +327,35 @@ def lexical_ranking(passages: Sequence[str], questions: Sequence[str], top_k: in
     return ranking
 
 
-def _judged(
-    pool: _Pool, settings: MiningSettings, judge: CrossEncoder, mined: MinedNegatives, *, count: int, seed: int
+def _filtered(
+    corpus: _MiningCorpus,
+    settings: MiningSettings,
+    cross_encoder_filter: CrossEncoder,
+    mined: MinedNegatives,
+    *,
+    count: int,
+    seed: int,
 ) -> tuple[MinedNegatives, int]:
-    """Let a cross-encoder read each row's candidates, and keep those that it puts well below the row's context."""
-    questions = [pool.questions[place] for place in pool.question_of_row]
+    """Score each row's candidates with a cross-encoder, and keep those well below the row's context."""
+    questions = [corpus.questions[index] for index in corpus.question_of_row]
     own = pair_logits(
-        judge,
-        [(q, pool.passages[place]) for q, place in zip(questions, pool.context_of_row, strict=True)],
+        cross_encoder_filter,
+        [(q, corpus.passages[index]) for q, index in zip(questions, corpus.context_of_row, strict=True)],
         _BATCH,
     )
     pairs = [
-        (q, pool.passages[place]) for q, row in zip(questions, mined.positions.tolist(), strict=True) for place in row
+        (q, corpus.passages[index]) for q, row in zip(questions, mined.positions.tolist(), strict=True) for index in row
     ]
-    logits = pair_logits(judge, pairs, _BATCH).reshape(mined.positions.shape)
-    false = logits > (own - settings.judge_margin)[:, None]
+    logits = pair_logits(cross_encoder_filter, pairs, _BATCH).reshape(mined.positions.shape)
+    false = logits > (own - settings.cross_encoder_margin)[:, None]
     kept = np.where(false, NONE, mined.positions)
     excluded = [
         frozenset((*barred, *row[is_false].tolist()))
-        for barred, row, is_false in zip(pool.excluded, mined.positions, false, strict=True)
+        for barred, row, is_false in zip(corpus.excluded, mined.positions, false, strict=True)
     ]
     roomy = [
-        barred if len(pool.passages) - len(barred) >= count else pool.excluded[row]
+        barred if len(corpus.passages) - len(barred) >= count else corpus.excluded[row]
         for row, barred in enumerate(excluded)
     ]
-    chosen = mine_negatives([kept], excluded=roomy, count=count, passages=len(pool.passages), seed=seed)
-    return MinedNegatives(chosen.positions, mined.dropped, mined.drawn + chosen.drawn), int(false.sum())
+    chosen = mine_negatives([kept], excluded=roomy, count=count, passages=len(corpus.passages), seed=seed)
+    return MinedNegatives(chosen.positions, mined.dropped, mined.sampled + chosen.sampled), int(false.sum())

@@ -20,7 +20,7 @@ def split_rows(training: Rows, validation: Rows | None, *, seed: int) -> tuple[R
 
     Args:
         training: All rows to train on.
-        validation: The rows to validate on; a tenth of the contexts of `training` where None.
+        validation: The rows to validate on; defaults to a tenth of the contexts of `training`.
         seed: Of the tenth.
 
     Raises:
@@ -29,7 +29,7 @@ def split_rows(training: Rows, validation: Rows | None, *, seed: int) -> tuple[R
         EmptyCorpus: Nothing can be held out, since all rows hang together.
     """
     if validation is None:
-        return _hold_out(training, seed=seed)
+        return _group_split(training, seed=seed)
     if type(training) is not type(validation):
         raise InvalidSetting(
             f"the training data {training.name!r} hold {training.unit} and the validation data {validation.name!r} "
@@ -50,13 +50,13 @@ def _check_no_leak(training: Rows, validation: Rows) -> None:
         )
 
 
-def _hold_out(rows: Rows, *, seed: int) -> tuple[Rows, Rows]:
+def _group_split(rows: Rows, *, seed: int) -> tuple[Rows, Rows]:
     """Take a share of the contexts out, each with all its questions; rows keep their order.
 
     Contexts that share a question's text stay together, and copies of one sentence pair too.
     """
     keys = rows.keys()
-    groups = _linked(keys, rows.links())
+    groups = _connected_components(keys, rows.links())
     keys_of_group: dict[int, set[str]] = defaultdict(set)
     for key, group in zip(keys, groups, strict=True):
         keys_of_group[group].add(key)
@@ -77,7 +77,7 @@ def _hold_out(rows: Rows, *, seed: int) -> tuple[Rows, Rows]:
     return rows.select([not out for out in is_held]), rows.select(is_held)
 
 
-def _linked(keys: Sequence[str], links: Sequence[str]) -> list[int]:
+def _connected_components(keys: Sequence[str], links: Sequence[str]) -> list[int]:
     """Number the groups of rows that hang together by equal keys or equal links, in order of their first row."""
     first_with: dict[tuple[str, str], int] = {}
     parent = list(range(len(keys)))
@@ -113,7 +113,7 @@ def find_contamination(training: Rows, validation: Rows) -> dict[str, str]:
 
 
 def drop_contaminated(training: Rows, validation: Rows, *, drop: bool) -> tuple[Rows, int]:
-    """Leave out the training rows that are near copies of validation rows, or only tell of them; both are logged.
+    """Leave out the training rows that are near copies of validation rows, or only log them.
 
     Args:
         training: The rows to learn from.

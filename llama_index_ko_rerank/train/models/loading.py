@@ -1,13 +1,15 @@
-"""What training starts from: a model on disk or on the hub, or one made from nothing."""
+"""Starting models, from disk, from the hub or from nothing, and their vectors and logits in training."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, Literal, NamedTuple, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from transformers import PreTrainedConfig
@@ -18,6 +20,7 @@ from llama_index_ko_rerank.embed.model_folder import find_model_folder
 from llama_index_ko_rerank.embed.settings import DtypeName
 from llama_index_ko_rerank.errors import InvalidSetting, ModelNotFound, UnsuitableModel
 from llama_index_ko_rerank.models.pretrained import load_pretrained_cross_encoder
+from llama_index_ko_rerank.rerank.cross_encoder.loading import ScorerSettings, load_cross_encoder, longest_input
 from llama_index_ko_rerank.train.models.scratch import small_cross_encoder, static_model
 from llama_index_ko_rerank.train.recipes.recipe import SCRATCH
 
@@ -28,12 +31,12 @@ LONGEST_PAIR = 512
 
 
 @dataclass(frozen=True, slots=True)
-class Base(Generic[_Model]):
+class StartingModel(Generic[_Model]):
     """A model before training.
 
     Attributes:
         name: ``scratch``, a hub name, or the folder that was given.
-        revision: The commit of the hub that was asked for; None for the newest, a folder, or ``scratch``.
+        revision: The commit on the hub; None for the newest, a folder, or ``scratch``.
         model: The model in float32, on its device; training changes it.
         max_tokens: The longest input in tokens; None where there is no limit.
         pooling: How token vectors become one; None where the model has no pooling.
@@ -59,19 +62,19 @@ def bi_encoder_base(
     device: str,
     seed: int,
     dtype: DtypeName = "float32",
-) -> Base[SentenceTransformer]:
+) -> StartingModel[SentenceTransformer]:
     """Load or make an embedding model to train, with its prompts under ``query`` and ``document``.
 
     Args:
         base: ``scratch``, a folder, a catalog name, or a hub name.
         texts: What the vocabulary of ``scratch`` is learnt from.
-        pooling: None is what the model or the catalog says, and otherwise the mean.
+        pooling: Defaults to that of the model or the catalog, else to the mean.
         device: A torch device.
         seed: Of the random vectors of ``scratch``.
         dtype: Of the weights; ``bfloat16`` only for a backbone that stays as it is.
 
     Raises:
-        InvalidSetting: A pooling was asked of a static embedding, which has none.
+        InvalidSetting: A pooling is set for a static embedding, which has none.
         ModelNotFound: There is no such folder or catalog name, and the hub does not have it or is out of reach.
         UnsuitableModel: It is no embedding model, is damaged, or its tokenizer has no pad token.
     """
@@ -80,18 +83,18 @@ def bi_encoder_base(
             raise InvalidSetting(
                 f"base='scratch' is a static embedding, the mean of its tokens; pooling={pooling!r} needs a transformer"
             )
-        return Base(SCRATCH, None, static_model(texts, seed=seed, device=device), max_tokens=None)
+        return StartingModel(SCRATCH, None, static_model(texts, seed=seed, device=device), max_tokens=None)
     folder = find_model_folder(base)
     model = load_model(folder, dtype=dtype, device=device, trust_remote_code=False)
     found_pooling = set_pooling(model, folder, pooling)
     token_counter(model, folder)  # refuses a tokenizer with no vocabulary
     if isinstance(model[0], StaticEmbedding):
-        _bring_to_unit_spread(model[0])
+        _rescale_to_unit_std(model[0])
     else:
         _check_pad_token(base, model)
     model.prompts = {"query": folder.query_prompt, "document": folder.passage_prompt}
     name = base if folder.is_local else folder.name
-    return Base(name, folder.revision, model, set_max_tokens(model, folder, None), found_pooling)
+    return StartingModel(name, folder.revision, model, set_max_tokens(model, folder, None), found_pooling)
 
 
 def is_static_folder(base: str) -> bool:
@@ -102,7 +105,7 @@ def is_static_folder(base: str) -> bool:
     return modules.is_file() and "StaticEmbedding" in modules.read_text(encoding="utf-8")
 
 
-def _bring_to_unit_spread(embedding: StaticEmbedding) -> None:
+def _rescale_to_unit_std(embedding: StaticEmbedding) -> None:
     """Divide by the standard deviation, which changes no cosine: the recipes' rates are for numbers of about 1.
 
     A file may hold any scale; 8-bit floats are stored with numbers of about 40.
@@ -113,7 +116,7 @@ def _bring_to_unit_spread(embedding: StaticEmbedding) -> None:
 
 def cross_encoder_base(
     base: str, *, texts: Sequence[str], device: str, seed: int, class_names: Sequence[str] = ()
-) -> Base[CrossEncoder]:
+) -> StartingModel[CrossEncoder]:
     """Load or make a cross-encoder to train; a base without a head of that width gets a random one.
 
     Args:
@@ -136,34 +139,38 @@ def cross_encoder_base(
         with no_library_bars():
             model = small_cross_encoder(texts, seed=seed, device=device, num_labels=num_labels)
         _name_classes(model, class_names)
-        return Base(SCRATCH, None, model, max_tokens=model.max_seq_length)
+        return StartingModel(SCRATCH, None, model, max_tokens=model.max_seq_length)
     found = _find_cross_encoder(base)
     model = _load_cross_encoder(found, device=device, seed=seed, num_labels=num_labels)
     _check_pad_token(base, model)
     known = found.catalog
-    model.max_seq_length = min(_longest_input(model), (known and known.max_tokens) or LONGEST_PAIR, LONGEST_PAIR)
+    longest = longest_input(ScorerSettings(model=found.name), model)
+    model.max_seq_length = min(longest, (known and known.max_tokens) or LONGEST_PAIR, LONGEST_PAIR)
     _name_classes(model, class_names)
-    return Base(base if found.is_local else found.name, found.revision, model, max_tokens=model.max_seq_length)
+    return StartingModel(base if found.is_local else found.name, found.revision, model, max_tokens=model.max_seq_length)
 
 
 def trained_cross_encoder(name: str, *, device: str, role: str) -> CrossEncoder:
-    """Load a cross-encoder that has learnt already, to judge or to teach another.
+    """Load a trained cross-encoder, to filter negatives or to distil from.
 
     Args:
         name: A folder, a catalog name, or a hub name.
         device: A torch device.
-        role: What it is wanted for, as an error says it.
+        role: Its role, for the error.
 
     Raises:
         ModelNotFound: There is no such folder or catalog name, and the hub does not have it or is out of reach.
         UnsuitableModel: It has no head of one logit that was trained.
     """
-    found = _find_cross_encoder(name)
-    model = _load_cross_encoder(found, device=device, seed=0, num_labels=None)
-    config = _config(model)
-    if model.num_labels != 1 or "ForSequenceClassification" not in str((config.architectures or [""])[0]):
-        raise UnsuitableModel(f"the {role} {name!r} is no trained cross-encoder with one logit; pass another model")
-    model.max_seq_length = min(_longest_input(model), LONGEST_PAIR)
+    settings = ScorerSettings(model=_find_cross_encoder(name).name, device=device)
+    refusal = f"the {role} {name!r} is no trained cross-encoder with one logit"
+    try:
+        model = load_cross_encoder(settings)
+    except UnsuitableModel as error:
+        raise UnsuitableModel(f"{refusal}: {error}") from error
+    if model.num_labels != 1:
+        raise UnsuitableModel(f"{refusal}; pass another model")
+    model.max_seq_length = min(longest_input(settings, model), LONGEST_PAIR)
     return model
 
 
@@ -195,9 +202,8 @@ def _config(model: CrossEncoder) -> PreTrainedConfig:
     return model.model.config
 
 
-def _load_cross_encoder(found: _Found, *, device: str, seed: int, num_labels: int | None) -> CrossEncoder:
+def _load_cross_encoder(found: _Found, *, device: str, seed: int, num_labels: int) -> CrossEncoder:
     name = found.name
-    wanted = "a cross-encoder" if num_labels is None else f"a cross-encoder with {_logits(num_labels)}"
     try:
         with no_library_bars(), torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -215,9 +221,11 @@ def _load_cross_encoder(found: _Found, *, device: str, seed: int, num_labels: in
             f"({_first_line(error)}); pass a folder of this machine or 'scratch'"
         ) from error
     except (ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
-        raise UnsuitableModel(f"{name!r} cannot become {wanted}: {_first_line(error)}") from error
-    if model.model is None or num_labels not in (None, model.num_labels):
-        raise UnsuitableModel(f"{name!r} has no transformer with {_logits(num_labels or 1)} to train")
+        raise UnsuitableModel(
+            f"{name!r} cannot become a cross-encoder with {_logits(num_labels)}: {_first_line(error)}"
+        ) from error
+    if model.model is None or model.num_labels != num_labels:
+        raise UnsuitableModel(f"{name!r} has no transformer with {_logits(num_labels)} to train")
     return model
 
 
@@ -233,16 +241,39 @@ def _check_pad_token(base: str, model: SentenceTransformer | CrossEncoder) -> No
         )
 
 
-def _longest_input(model: CrossEncoder) -> int:
-    """Give the smaller of the tokenizer's limit and the number of positions that the model has vectors for."""
-    longest = model.max_seq_length or LONGEST_PAIR
-    for module in model.modules():
-        positions = getattr(module, "position_embeddings", None)
-        if isinstance(positions, torch.nn.Embedding):
-            taken = positions.padding_idx  # RoBERTa counts its positions from after this one
-            return min(longest, positions.num_embeddings - (0 if taken is None else taken + 1))
-    return longest
-
-
 def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+
+
+_STATIC_BATCH = 1024  # a static embedding pads nothing, and has little to do for each text
+
+
+def unit_vectors(
+    model: SentenceTransformer, texts: Sequence[str], side: Literal["query", "document"], batch_size: int
+) -> NDArray[np.float32]:
+    """Embed texts with the model's own prompt for that side.
+
+    Returns:
+        Shape (texts, dimension), each row of length 1.
+    """
+    encode = model.encode_query if side == "query" else model.encode_document
+    vectors: NDArray[np.float32] = encode(
+        list(texts),
+        batch_size=_STATIC_BATCH if isinstance(model[0], StaticEmbedding) else batch_size,
+        show_progress_bar=False,
+        normalize_embeddings=True,
+        convert_to_numpy=True,
+    )
+    return vectors
+
+
+def pair_logits(model: CrossEncoder, pairs: Sequence[tuple[str, str]], batch_size: int) -> NDArray[np.float64]:
+    """Score pairs with a cross-encoder, without its activation.
+
+    Returns:
+        Shape (pairs,) for a model with one logit, else (pairs, classes).
+    """
+    scores = model.predict(
+        list(pairs), batch_size=batch_size, activation_fn=torch.nn.Identity(), show_progress_bar=False
+    )
+    return np.asarray(scores, dtype=np.float64)

@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 
 from llama_index_ko_rerank.errors import UnsuitableModel
 from llama_index_ko_rerank.extras import require
-from llama_index_ko_rerank.train.models.loading import Base
+from llama_index_ko_rerank.train.models.loading import StartingModel
 from llama_index_ko_rerank.train.recipes.recipe import LoraSettings, Recipe
 
 LONGEST = 512
@@ -28,7 +28,9 @@ def require_peft() -> None:
     require("train", "peft", needed_for="training low-rank adapters")
 
 
-def prepare_decoder(base: Base[SentenceTransformer], recipe: Recipe, *, seed: int) -> Base[SentenceTransformer]:
+def prepare_decoder(
+    base: StartingModel[SentenceTransformer], recipe: Recipe, *, seed: int
+) -> StartingModel[SentenceTransformer]:
     """Give a language model what `e5-mistral` asks of it; the model is changed.
 
     Args:
@@ -68,7 +70,7 @@ def append_end_token(model: SentenceTransformer) -> None:
 
 
 def add_adapters(
-    model: SentenceTransformer, settings: LoraSettings, base: Base[SentenceTransformer], *, seed: int
+    model: SentenceTransformer, settings: LoraSettings, base: StartingModel[SentenceTransformer], *, seed: int
 ) -> None:
     """Put an adapter beside every linear layer and freeze the rest; at first they change nothing.
 

@@ -39,7 +39,7 @@ STRONG = Recipe(
     batches="apart",
     schedule=Schedule(epochs=2, batch_size=128, learning_rate=3e-5, warmup_steps=50, weight_decay=0.01, evaluations=8),
     scratch=Schedule(epochs=10, batch_size=256, learning_rate=0.005, warmup_steps=10, weight_decay=0.0, evaluations=10),
-    options=("negatives", "matryoshka_dims", "space_drop_rate", "judge"),
+    options=("negatives", "matryoshka_dims", "space_drop_rate", "cross_encoder_filter"),
     mining=MiningSettings(negatives=4),
     mini_batch=16,
     space_drop_rate=0.2,
@@ -73,7 +73,15 @@ E5_MISTRAL = Recipe(
     schedule=Schedule(epochs=1, batch_size=32, learning_rate=1e-4, warmup_steps=50, weight_decay=0.1, evaluations=5),
     scratch=None,
     backbone="decoder",
-    options=("negatives", "matryoshka_dims", "space_drop_rate", "judge", "instruction", "lora_rank", "merge_adapter"),
+    options=(
+        "negatives",
+        "matryoshka_dims",
+        "space_drop_rate",
+        "cross_encoder_filter",
+        "instruction",
+        "lora_rank",
+        "merge_adapter",
+    ),
     scale=50.0,
     mini_batch=4,
     mining=MiningSettings(negatives=3),
@@ -82,7 +90,7 @@ E5_MISTRAL = Recipe(
     patience=3,
 )
 """A language model becomes an embedding model: the vector of the last token, an instruction before questions only,
-InfoNCE at a temperature of 0.02 over the context, its hard negatives and the batch, low-rank adapters in place of the
+InfoNCE at a temperature of 0.02 over the context, its hard negatives and the batch, low-rank adapters instead of the
 backbone's weights. Source: Wang et al., "Improving Text Embeddings with Large Language Models", ACL 2024."""
 
 STATIC = Recipe(

@@ -26,7 +26,7 @@ STRONG = Recipe(
     batches="shuffled",
     schedule=Schedule(epochs=1, batch_size=32, learning_rate=2e-5, warmup_steps=100, weight_decay=0.01, evaluations=5),
     scratch=Schedule(epochs=2, batch_size=32, learning_rate=6e-4, warmup_steps=30, weight_decay=0.01, evaluations=4),
-    options=("loss", "negatives", "space_drop_rate", "judge", "embed_model"),
+    options=("loss", "negatives", "space_drop_rate", "cross_encoder_filter", "embed_model"),
     choices=("LambdaLoss", "ListNetLoss"),
     then="LambdaLoss",
     mining=MiningSettings(negatives=7),

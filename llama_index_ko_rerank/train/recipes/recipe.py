@@ -1,4 +1,4 @@
-"""What a recipe is made of: plain data that says which loss over which rows, and for how long."""
+"""Recipes as plain data: a loss over rows, with a schedule."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ SCRATCH = "scratch"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """How long and how fast a model learns.
+    """Length and rates of training.
 
     Attributes:
-        epochs: How often each row is seen.
+        epochs: Passes over the rows.
         batch_size: Rows a step.
         learning_rate: The highest rate, after warm-up; it falls to 0 in a straight line.
         warmup_steps: Steps in which the rate rises from 0; never more than half of the run.
         weight_decay: AdamW's.
-        evaluations: How often the model is measured and saved during the run.
+        evaluations: Evaluations, each with a checkpoint, during the run.
     """
 
     epochs: int
@@ -49,14 +49,15 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MiningSettings:
-    """How hard negatives are found.
+    """Settings of the mining of hard negatives.
 
     Attributes:
         negatives: Hard negatives a row, at least 1.
         depth: Candidates that each source names for a question.
         margin: A candidate counts as an answer nobody marked, and is dropped, where its cosine with the question is
             above ``(1 - margin)`` times that of the row's context; 0-1.
-        judge_margin: With a judge, a candidate is dropped where its logit is above the context's less this.
+        cross_encoder_margin: With `cross_encoder_filter`, a candidate is dropped where its logit is above that of the
+            context less this.
 
     Raises:
         InvalidSetting: A number is out of range.
@@ -67,7 +68,7 @@ class MiningSettings:
     negatives: int
     depth: int = 50
     margin: float = 0.05
-    judge_margin: float = 1.0
+    cross_encoder_margin: float = 1.0
 
     def __post_init__(self) -> None:
         if self.negatives < 1:
@@ -124,18 +125,18 @@ class Recipe:
         choices: The losses that the option ``loss`` chooses among.
         then: A listwise loss for a second stage over the same negatives, at half the rate.
         scale: What cosines are multiplied by before the softmax; 1 / temperature.
-        mini_batch: Texts that go through the model at once, however large the batch is; the whole batch where None.
-        mining: How hard negatives are found; none are where None.
-        lora: Adapters that learn in the backbone's place.
+        mini_batch: Texts that go through the model at once, however large the batch is; defaults to the whole batch.
+        mining: Mining of hard negatives; None for none.
+        lora: Adapters that learn instead of the backbone.
         matryoshka_dims: Shorter vectors that must serve too, cut from the front.
         space_drop_rate: Share of the training questions that lose spaces, 0-1.
         instruction: What a question is prefixed with, if the base has nothing of its own.
-        judge: A cross-encoder that drops false negatives: a folder or a hub name.
+        cross_encoder_filter: A cross-encoder that drops false negatives: a folder or a hub name.
         teacher: The cross-encoder whose margins are learnt.
         embed_model: An embedding model whose neighbours are mined beside those of BM25.
         class_names: The names of the classes, by number.
         drops_near_leaks: Whether training rows that nearly copy a validation row are left out.
-        patience: Training stops after so many measurements with no gain; never where None.
+        patience: Training stops after so many evaluations without a gain; None for never.
     """
 
     name: str
@@ -156,7 +157,7 @@ class Recipe:
     matryoshka_dims: tuple[int, ...] = ()
     space_drop_rate: float = 0.0
     instruction: str = ""
-    judge: str | None = None
+    cross_encoder_filter: str | None = None
     teacher: str | None = None
     embed_model: str | None = None
     class_names: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""How long a run will be: the recipe's schedule with the user's settings, fitted to the number of rows."""
+"""Schedule of a run: the recipe's schedule with the user's settings, fitted to the number of rows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import torch
 
@@ -18,18 +18,16 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResolvedSchedule:
-    """A schedule as it will be run.
+class ResolvedSchedule(Schedule):
+    """Schedule of one run, with the batch size and the warm-up that fit the data.
 
     Attributes:
-        schedule: With the batch size and the warm-up that fit the data.
         rows: Rows an epoch.
         steps: Optimizer steps of the whole run.
-        evaluate_every: Steps from one measurement and checkpoint to the next.
-        max_steps: What the user bounded the run to, if anything.
+        evaluate_every: Steps between two evaluations, each with a checkpoint.
+        max_steps: Upper bound on the steps; None for none.
     """
 
-    schedule: Schedule
     rows: int
     steps: int
     evaluate_every: int
@@ -37,7 +35,7 @@ class ResolvedSchedule:
 
 
 def choose_device(device: str | None) -> str:
-    """Give the device to train on: an accelerator where there is one and None was asked for.
+    """Return the device to train on; defaults to an accelerator if there is one.
 
     Raises:
         InvalidSetting: This machine does not have the device, or it names one of several accelerators by number.
@@ -46,8 +44,8 @@ def choose_device(device: str | None) -> str:
         return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     if device not in ("cpu", "cuda", "mps"):
         raise InvalidSetting(
-            f"device={device!r} was asked for; training takes 'cpu', 'cuda' or 'mps', and CUDA_VISIBLE_DEVICES chooses "
-            "among several GPUs"
+            f"device={device!r} is not supported; training takes 'cpu', 'cuda' or 'mps', and "
+            "CUDA_VISIBLE_DEVICES chooses among several GPUs"
         )
     check_device(device)
     return device
@@ -61,7 +59,7 @@ def override_schedule(
     learning_rate: float | None,
     warmup_steps: int | None,
 ) -> Schedule:
-    """Put the user's settings in the place of the recipe's, where there are any.
+    """Override a recipe's schedule with the settings that are not None.
 
     Raises:
         InvalidSetting: A setting is out of range.
@@ -84,12 +82,12 @@ def override_schedule(
 def resolve_schedule(
     schedule: Schedule, *, rows: int, max_steps: int | None, contexts: Sequence[str] | None = None
 ) -> ResolvedSchedule:
-    """Fit a schedule to the data; what is changed by that is logged.
+    """Fit a schedule to the data, and log every change.
 
     Args:
-        schedule: What was asked for.
+        schedule: The recipe's, with the user's settings.
         rows: Rows an epoch.
-        max_steps: The most steps of the whole run; no bound where None.
+        max_steps: The most steps of the whole run; None for no bound.
         contexts: The context of each row, where no context may stand twice in a batch.
 
     Raises:
@@ -107,7 +105,7 @@ def resolve_schedule(
             "the run has %d steps, so warm-up takes %d of them and not %d", int(steps), warmup, schedule.warmup_steps
         )
     return ResolvedSchedule(
-        schedule=replace(schedule, warmup_steps=warmup),
+        **(asdict(schedule) | {"warmup_steps": warmup}),
         rows=rows,
         steps=int(steps),
         evaluate_every=max(1, math.ceil(steps / schedule.evaluations)),
@@ -116,7 +114,7 @@ def resolve_schedule(
 
 
 def _distinct_batches(schedule: Schedule, contexts: Sequence[str]) -> Schedule:
-    """Bound the batch by the number of contexts, and log the rows of much-asked contexts that find no batch."""
+    """Bound the batch by the number of contexts, and log the rows that find no batch."""
     counts = Counter(contexts)
     batch_size = min(schedule.batch_size, len(counts))
     if batch_size < schedule.batch_size:

@@ -1,4 +1,4 @@
-"""The rows that the book's experiments learn from and are measured on."""
+"""Rows of the book's experiments: for training and for evaluation."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 from llama_index_ko_rerank.data.dataset import PairDataset, RetrievalDataset
 from llama_index_ko_rerank.data.load import available_splits, load_dataset, load_pair_dataset
 from llama_index_ko_rerank.errors import DatasetUnavailable, InvalidSetting, UnknownDataset
-from llama_index_ko_rerank.train.reproduce.published import SEARCH_ROWS
 
+SEARCH_ROWS = 1000
 _LEARNT = ("train", "tune")
 _MEASURED = ("validation", "test")
 
@@ -24,7 +24,7 @@ class BookData:
         sts_measured: Sentence pairs to measure on.
         mrc: Questions to learn from.
         mrc_measured: Questions whose first hundred are scored as pairs.
-        searched: The questions that are asked, with their contexts as the whole collection.
+        searched: The questions of the search, with their contexts as the whole collection.
         shared_contexts: Contexts of `mrc_measured` that are also in `mrc`.
     """
 
@@ -43,7 +43,7 @@ def load_book_data(mrc: str, sts: str, *, rows: int | None, seed: int) -> BookDa
         mrc: The spec of questions with contexts; it is learnt from its split `train` or `tune` and measured on
             `validation` or `test`.
         sts: The spec of sentence pairs, with such splits too.
-        rows: The most rows to learn from in either set, the first ones, and to search in; all, and 1,000, where None.
+        rows: The most rows to learn from in either set, the first ones, and to search in; None for all, and 1,000.
         seed: Of the rows that are searched.
 
     Raises:
@@ -58,30 +58,30 @@ def load_book_data(mrc: str, sts: str, *, rows: int | None, seed: int) -> BookDa
         sts_splits, mrc_splits = _splits(sts), _splits(mrc)
         sts_learnt, sts_measured = (load_pair_dataset(sts, split) for split in sts_splits)
         mrc_learnt, mrc_measured = (load_dataset(mrc, split) for split in mrc_splits)
-    except DatasetUnavailable as problem:
+    except DatasetUnavailable as error:
         raise DatasetUnavailable(
-            f"{problem}. What is at hand can be passed: --mrc klue-mrc:PATH or squad:FILE, --sts klue-sts:PATH or "
+            f"{error}. What is at hand can be passed: --mrc klue-mrc:PATH or squad:FILE, --sts klue-sts:PATH or "
             "pairs:FILE"
-        ) from problem
+        ) from error
     contexts = {pair.context for pair in mrc_learnt.pairs()}
     return BookData(
         sts=replace(sts_learnt, pairs=sts_learnt.pairs[:rows]),
         sts_measured=sts_measured,
         mrc=mrc_learnt.with_questions(mrc_learnt.questions[:rows]),
         mrc_measured=mrc_measured,
-        searched=drawn_rows(mrc_measured, min(SEARCH_ROWS, rows or SEARCH_ROWS), seed=seed),
+        searched=sample_rows(mrc_measured, min(SEARCH_ROWS, rows or SEARCH_ROWS), seed=seed),
         shared_contexts=len(contexts.intersection(pair.context for pair in mrc_measured.pairs())),
     )
 
 
-def drawn_rows(dataset: RetrievalDataset, count: int, *, seed: int) -> RetrievalDataset:
-    """Draw questions by chance, with their contexts as the whole collection.
+def sample_rows(dataset: RetrievalDataset, count: int, *, seed: int) -> RetrievalDataset:
+    """Sample questions, with their contexts as the whole collection.
 
     The draw is that of the book, which takes ``train_test_split(test_size=count, seed=seed)["test"]`` of Hugging Face's
     datasets: the first of a permutation by NumPy's default generator. All questions are taken where there are fewer.
     """
     order = np.random.default_rng(seed).permutation(len(dataset.questions))[:count].tolist()
-    questions = tuple(dataset.questions[place] for place in order)
+    questions = tuple(dataset.questions[index] for index in order)
     named = {passage_id for question in questions for passage_id in question.passage_ids}
     return replace(
         dataset,

@@ -31,15 +31,15 @@ _MODELS = "models"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BookSettings:
-    """What a reproduction is made of; all of it decides the figures.
+    """Settings of a reproduction; all of them decide the figures.
 
     Attributes:
         mrc: The spec of questions with contexts.
         sts: The spec of sentence pairs.
-        bi_encoder_base: What the embedding model starts from: a hub name, a catalog name, a folder, or ``scratch``.
-        cross_encoder_base: What the cross-encoder starts from.
-        rows: The most rows to learn from and to search in; all, and 1,000, where None.
-        seed: Of everything that is drawn.
+        bi_encoder_base: Starting model of the embedding: a hub name, a catalog name, a folder, or ``scratch``.
+        cross_encoder_base: Starting model of the cross-encoder.
+        rows: The most rows to learn from and to search in; None for all, and 1,000.
+        seed: Of everything random.
     """
 
     mrc: str
@@ -64,8 +64,8 @@ def open_folder(out: Path, settings: BookSettings) -> None:
         return
     try:
         earlier = json.loads(record.read_text(encoding="utf-8"))
-    except ValueError as problem:
-        raise InvalidSetting(f"{str(record)!r} cannot be read ({problem}); name another --out") from problem
+    except ValueError as error:
+        raise InvalidSetting(f"{str(record)!r} cannot be read ({error}); name another --out") from error
     changed = [
         f"{name}: {earlier.get(name)!r} then, {value!r} now"
         for name, value in asdict(settings).items()
@@ -87,7 +87,7 @@ class ReproductionModels:
         settings: The bases and the seed.
         out: The folder of the reproduction.
         show_progress: Whether training draws bars.
-        on_step: Told what begins.
+        on_step: Called with each step that begins.
 
     Raises:
         ModelNotFound: A base is neither here nor in reach.
@@ -150,10 +150,10 @@ class ReproductionModels:
         name = self._settings.bi_encoder_base
         try:
             found = bi_encoder_base(name, texts=(), pooling=None, device=self._device, seed=self._settings.seed)
-        except ModelNotFound as problem:
+        except ModelNotFound as error:
             raise ModelNotFound(
-                f"{problem}. What is at hand can be passed: --bi-encoder-base FOLDER, ko-static or scratch"
-            ) from problem
+                f"{error}. What is at hand can be passed: --bi-encoder-base FOLDER, ko-static or scratch"
+            ) from error
         return found.model
 
     def _cross_encoder_base(self) -> CrossEncoder:
@@ -161,7 +161,7 @@ class ReproductionModels:
         texts = [text for pair in self._data.mrc.pairs() for text in (pair.question, pair.context)]
         try:
             return cross_encoder_base(name, texts=texts, device=self._device, seed=self._settings.seed).model
-        except ModelNotFound as problem:
+        except ModelNotFound as error:
             raise ModelNotFound(
-                f"{problem}. What is at hand can be passed: --cross-encoder-base FOLDER, ko-mini-rerank or scratch"
-            ) from problem
+                f"{error}. What is at hand can be passed: --cross-encoder-base FOLDER, ko-mini-rerank or scratch"
+            ) from error

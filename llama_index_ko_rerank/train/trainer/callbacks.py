@@ -1,11 +1,12 @@
-"""One progress bar for a training run."""
+"""Callbacks of the trainer: a progress bar, and early stopping."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from transformers import ProgressCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import ProgressCallback, TrainerCallback, TrainerControl, TrainerState
+from transformers import TrainingArguments as TrainerArguments
 
 
 class MetricProgressCallback(ProgressCallback):
@@ -17,7 +18,7 @@ class MetricProgressCallback(ProgressCallback):
 
     def on_log(
         self,
-        args: TrainingArguments,  # noqa: ARG002  the library's signature
+        args: TrainerArguments,  # noqa: ARG002  the library's signature
         state: TrainerState,  # noqa: ARG002
         control: TrainerControl,  # noqa: ARG002
         logs: Mapping[str, float] | None = None,
@@ -30,7 +31,7 @@ class MetricProgressCallback(ProgressCallback):
 
 
 def should_stop(values: Sequence[float], patience: int | None) -> bool:
-    """Say whether the last `patience` measurements are all no better than the best before them.
+    """Tell whether the last `patience` measurements are all no better than the best before them.
 
     >>> should_stop([0.5, 0.6, 0.6, 0.55], patience=2), should_stop([0.5, 0.6, 0.55], patience=2)
     (True, False)
@@ -51,12 +52,12 @@ class EarlyStopping(TrainerCallback):
 
     def on_evaluate(
         self,
-        args: TrainingArguments,  # noqa: ARG002  the library's signature
+        args: TrainerArguments,  # noqa: ARG002  the library's signature
         state: TrainerState,
         control: TrainerControl,
         **kwargs: Any,  # noqa: ARG002
     ) -> None:
-        """Ask for the end after a measurement that leaves no more patience."""
+        """End the run after an evaluation that leaves no more patience."""
         if should_stop(measured(state, self._metric), self._patience):
             control.should_training_stop = True
 

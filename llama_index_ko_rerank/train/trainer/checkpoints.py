@@ -133,7 +133,7 @@ def _read_json(path: Path) -> dict[str, Any] | None:
 
 
 def _refusal(entries: set[str], *, overwrite: bool, resume: bool) -> str | None:
-    """Say why a folder with these entries may not be trained into."""
+    """Return why a folder with these entries may not be trained into; None where it may."""
     holds_model = any(name in entries for name in _MODEL_FILES)
     holds_checkpoints = CHECKPOINTS in entries
     foreign = sorted(entries if not (holds_model or holds_checkpoints) else filter(_is_foreign, entries))

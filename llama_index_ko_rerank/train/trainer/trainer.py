@@ -1,4 +1,4 @@
-"""One training run on the sentence-transformers trainers: seeded, measured, resumable, the best step kept."""
+"""One training run on the sentence-transformers trainers: seeded, evaluated, resumable, the best step kept."""
 
 from __future__ import annotations
 
@@ -27,20 +27,23 @@ from transformers import PrinterCallback, TrainerState
 
 from llama_index_ko_rerank.embed.loading import no_library_bars
 from llama_index_ko_rerank.files import write_json_file
-from llama_index_ko_rerank.train.data.samplers import NoFalseNegativesBatchSampler, SeededBatchSampler
 from llama_index_ko_rerank.train.recipes.recipe import Batches
 from llama_index_ko_rerank.train.recipes.schedule import ResolvedSchedule
+from llama_index_ko_rerank.train.trainer.batching import (
+    CachedTokenCollator,
+    NoFalseNegativesBatchSampler,
+    SeededBatchSampler,
+    SharedBatches,
+)
 from llama_index_ko_rerank.train.trainer.callbacks import EarlyStopping, MetricProgressCallback, measured, should_stop
 from llama_index_ko_rerank.train.trainer.checkpoints import newest_checkpoint, raise_disk_full
-from llama_index_ko_rerank.train.trainer.collator import CachedTokenCollator
 from llama_index_ko_rerank.train.trainer.distributed import (
-    SharedBatches,
     barrier,
     is_main_process,
-    processes,
     trainer_options,
+    world_size,
 )
-from llama_index_ko_rerank.train.trainer.evaluators import Probe
+from llama_index_ko_rerank.train.trainer.evaluators import Evaluator
 
 _Model = TypeVar("_Model", SentenceTransformer, CrossEncoder)
 
@@ -55,8 +58,8 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lesson(Generic[_Model]):
-    """What a model is taught, and by what it is judged.
+class TrainingStage(Generic[_Model]):
+    """One stage of training: a loss over rows, a schedule, and an evaluator.
 
     Attributes:
         loss: The sentence-transformers loss, made for the model.
@@ -64,28 +67,28 @@ class Lesson(Generic[_Model]):
             where it needs one. Nothing else may be here, since every other column would be fed to the model as text.
         prompts: The text put before each column's texts.
         batches: Which rows may share a batch.
-        probe: What the best step is chosen by.
-        plan: How long to learn.
-        patience: Measurements with no gain after which the lesson ends; None for none.
+        evaluator: Chooses the best step.
+        schedule: Steps, batch size and rates.
+        patience: Evaluations without a gain after which the stage ends; None for no such end.
     """
 
     loss: torch.nn.Module
     columns: Mapping[str, Sequence[object]]
     prompts: Mapping[str, str]
     batches: Batches
-    probe: Probe[_Model]
-    plan: ResolvedSchedule
+    evaluator: Evaluator[_Model]
+    schedule: ResolvedSchedule
     patience: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run went.
+    """Steps and evaluations of a run.
 
     Attributes:
         steps: Optimizer steps, those before a resume included.
         best_step: The step whose weights the model has now; of equal values the first.
-        history: Step and value of each measurement after step 0.
+        history: Step and value of each evaluation after step 0.
     """
 
     steps: int
@@ -93,9 +96,9 @@ class Outcome:
     history: tuple[tuple[int, float], ...]
 
 
-def run(
+def train_stage(
     model: _Model,
-    lesson: Lesson[_Model],
+    stage: TrainingStage[_Model],
     *,
     checkpoints: Path,
     resume_from: Path | None,
@@ -107,7 +110,7 @@ def run(
 
     Args:
         model: The base; where the run is resumed, made as it was for the first part.
-        lesson: What to learn.
+        stage: Loss, rows, schedule and evaluator.
         checkpoints: Where the last and the best checkpoint are kept.
         resume_from: A checkpoint of the same run; None to begin.
         seed: Of the order of rows and of dropout. On a CPU, the same seed gives the same weights.
@@ -120,7 +123,7 @@ def run(
     advice = "make room and pass resume=True to go on from the last whole checkpoint"
     try:
         with no_library_bars(), raise_disk_full(checkpoints, advice):
-            state = _train(model, lesson, checkpoints, resume_from, seed, device, show_progress)
+            state = _train(model, stage, checkpoints, resume_from, seed, device, show_progress)
             barrier()  # for the one that writes the checkpoints
             best_step = state.best_global_step or state.global_step
             if best_step != state.global_step:
@@ -128,14 +131,14 @@ def run(
     except KeyboardInterrupt:
         _log.warning("training was interrupted; resume=True goes on from the last checkpoint in %s", checkpoints)
         raise
-    metric = f"eval_{lesson.probe.metric}"
+    metric = f"eval_{stage.evaluator.metric}"
     history = tuple((int(entry["step"]), float(entry[metric])) for entry in state.log_history if metric in entry)
     return Outcome(state.global_step, best_step, history)
 
 
 def _train(
     model: _Model,
-    lesson: Lesson[_Model],
+    stage: TrainingStage[_Model],
     checkpoints: Path,
     resume_from: Path | None,
     seed: int,
@@ -143,34 +146,34 @@ def _train(
     show_progress: bool,
 ) -> TrainerState:
     """Run the trainer, unless it had run out of patience when it was interrupted."""
-    metric = lesson.probe.metric
+    metric = stage.evaluator.metric
     if resume_from is not None:
         earlier: TrainerState = TrainerState.load_from_json(str(resume_from / _STATE))
-        if should_stop(measured(earlier, metric), lesson.patience):
+        if should_stop(measured(earlier, metric), stage.patience):
             return earlier
-    trainer = make_trainer(model, lesson, checkpoints, seed=seed, device=device)
+    trainer = make_trainer(model, stage, checkpoints, seed=seed, device=device)
     if show_progress:
         trainer.add_callback(MetricProgressCallback(metric))
-    if lesson.patience is not None:
-        trainer.add_callback(EarlyStopping(metric, lesson.patience))
+    if stage.patience is not None:
+        trainer.add_callback(EarlyStopping(metric, stage.patience))
     trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
     state: TrainerState = trainer.state
     return state
 
 
 def make_trainer(
-    model: _Model, lesson: Lesson[_Model], checkpoints: Path, *, seed: int, device: str
+    model: _Model, stage: TrainingStage[_Model], checkpoints: Path, *, seed: int, device: str
 ) -> SentenceTransformerTrainer | CrossEncoderTrainer:
-    """Make the library's trainer for a lesson; the arguments are those of `run`."""
+    """Make the library's trainer for a stage; the arguments are those of `train_stage`."""
     from datasets import Dataset
 
     settings = {
         "model": model,
-        "train_dataset": Dataset.from_dict(dict(lesson.columns)),
-        "loss": lesson.loss,
-        "evaluator": _Evaluator(lesson.probe),
+        "train_dataset": Dataset.from_dict(dict(stage.columns)),
+        "loss": stage.loss,
+        "evaluator": _EvaluatorAdapter(stage.evaluator),
     }
-    options = _options(lesson, checkpoints, seed=seed, device=device)
+    options = _options(stage, checkpoints, seed=seed, device=device)
     trainer: SentenceTransformerTrainer | CrossEncoderTrainer
     if isinstance(model, CrossEncoder):
         trainer = _CrossEncoderTrainer(args=_one_device(CrossEncoderTrainingArguments(**options)), **settings)
@@ -184,26 +187,28 @@ def make_trainer(
     return trainer
 
 
-def _options(lesson: Lesson[_Model], checkpoints: Path, *, seed: int, device: str) -> dict[str, Any]:
-    plan, schedule = lesson.plan, lesson.plan.schedule
+def _options(stage: TrainingStage[_Model], checkpoints: Path, *, seed: int, device: str) -> dict[str, Any]:
+    schedule = stage.schedule
     return {
         "output_dir": str(checkpoints),
         "num_train_epochs": schedule.epochs,
-        "max_steps": plan.max_steps if plan.max_steps is not None and plan.steps == plan.max_steps else -1,
+        "max_steps": schedule.max_steps
+        if schedule.max_steps is not None and schedule.steps == schedule.max_steps
+        else -1,
         "per_device_train_batch_size": schedule.batch_size,
         "learning_rate": schedule.learning_rate,
         "warmup_steps": schedule.warmup_steps,
         "weight_decay": schedule.weight_decay,
         "lr_scheduler_type": "linear",
-        "batch_sampler": _SAMPLERS[lesson.batches],
-        "prompts": {column: prompt for column, prompt in lesson.prompts.items() if prompt},
+        "batch_sampler": _SAMPLERS[stage.batches],
+        "prompts": {column: prompt for column, prompt in stage.prompts.items() if prompt},
         "seed": seed,
         "eval_strategy": "steps",
-        "eval_steps": plan.evaluate_every,
+        "eval_steps": schedule.evaluate_every,
         "save_strategy": "steps",
-        "save_steps": plan.evaluate_every,
+        "save_steps": schedule.evaluate_every,
         "save_total_limit": 2,  # the best and the last
-        "metric_for_best_model": lesson.probe.metric,
+        "metric_for_best_model": stage.evaluator.metric,
         "greater_is_better": True,
         "logging_strategy": "no",
         "report_to": "none",
@@ -229,12 +234,12 @@ def load_weights(model: _Model, checkpoint: Path) -> None:
     model.load_state_dict(saved.state_dict())
 
 
-class _Evaluator(BaseEvaluator):
-    """A probe in the form that the trainer asks for."""
+class _EvaluatorAdapter(BaseEvaluator):
+    """Evaluator in the form that the library's trainer calls."""
 
-    def __init__(self, probe: Probe[Any]) -> None:
+    def __init__(self, evaluator: Evaluator[Any]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # not annotated
-        self._probe = probe
+        self._evaluator = evaluator
 
     def __call__(
         self,
@@ -244,7 +249,7 @@ class _Evaluator(BaseEvaluator):
         steps: int = -1,  # noqa: ARG002
     ) -> dict[str, float]:
         """Measure the model."""
-        return {self._probe.metric: self._probe.value(model)}
+        return {self._evaluator.metric: self._evaluator(model)}
 
 
 class _WeightsOnlyCheckpoints(BaseTrainer):
@@ -255,10 +260,10 @@ class _WeightsOnlyCheckpoints(BaseTrainer):
 
     def get_batch_sampler(self, *arguments: Any, **options: Any) -> Any:
         """Share the batches of one process among all; the arguments are the library's."""
-        if processes() == 1:
+        if world_size() == 1:
             return super().get_batch_sampler(*arguments, **options)
         # The library would leave out the last rows of an epoch, for fear that they cannot be shared evenly.
-        return SharedBatches(super().get_batch_sampler(*arguments, **options | {"drop_last": False}), processes())
+        return SharedBatches(super().get_batch_sampler(*arguments, **options | {"drop_last": False}), world_size())
 
     def _save(self, output_dir: str | None = None, state_dict: object = None) -> None:  # noqa: ARG002
         self.model.save_pretrained(output_dir or str(self.args.output_dir), create_model_card=False)
@@ -277,78 +282,78 @@ _OUTCOME = "outcome.json"
 
 def run_stages(
     model: _Model,
-    lessons: Sequence[Lesson[_Model]],
+    stages: Sequence[TrainingStage[_Model]],
     *,
     checkpoints: Path,
     seed: int,
     device: str,
     show_progress: bool,
 ) -> Outcome:
-    """Train a model by each lesson in turn, and leave it with the weights of the best measured step of all.
+    """Train a model by each stage in turn, and leave it with the weights of the best measured step of all.
 
-    A single lesson keeps its checkpoints in the folder itself, several keep them in ``stage-1`` and so on. Where the
-    folder holds checkpoints of this run, it goes on from the newest; a lesson that has ended is not begun again.
+    A single stage keeps its checkpoints in the folder itself, several keep them in ``stage-1`` and so on. Where the
+    folder holds checkpoints of this run, it goes on from the newest; a stage that has ended is not begun again.
 
     Args:
         model: The base.
-        lessons: At least one; all are measured by one probe.
+        stages: At least one; all are measured by one evaluator.
         checkpoints: Where checkpoints are kept.
-        seed: As of `run`, for each lesson.
+        seed: As of `train_stage`, for each stage.
         device: ``cpu``, ``cuda`` or ``mps``.
         show_progress: Draw a bar.
 
     Returns:
-        Steps counted through all lessons, and the measurements of all.
+        Steps counted through all stages, and the measurements of all.
 
     Raises:
         DiskFull: A checkpoint could not be written; the earlier ones are whole.
     """
-    folders = stage_folders(checkpoints, len(lessons))
+    folders = stage_folders(checkpoints, len(stages))
     outcomes: list[Outcome] = []
-    for lesson, folder in zip(lessons, folders, strict=True):
-        outcome = _ended(folder) if len(lessons) > 1 else None
+    for stage, folder in zip(stages, folders, strict=True):
+        outcome = _read_outcome(folder) if len(stages) > 1 else None
         if outcome is None:
-            outcome = run(
+            outcome = train_stage(
                 model,
-                lesson,
+                stage,
                 checkpoints=folder,
                 resume_from=newest_checkpoint(folder),
                 seed=seed,
                 device=device,
                 show_progress=show_progress,
             )
-            if len(lessons) > 1 and is_main_process():
+            if len(stages) > 1 and is_main_process():
                 _write_outcome(folder, outcome)
         else:
             load_weights(model, folder / f"checkpoint-{outcome.best_step}")
         outcomes.append(outcome)
-    return _best_of(model, outcomes, folders)
+    return _restore_best(model, outcomes, folders)
 
 
 def stage_folders(checkpoints: Path, count: int) -> list[Path]:
-    """Name the folder of each lesson's checkpoints."""
+    """Name the folder of each stage's checkpoints."""
     return [checkpoints] if count == 1 else [checkpoints / f"stage-{number}" for number in range(1, count + 1)]
 
 
-def _best_of(model: _Model, outcomes: Sequence[Outcome], folders: Sequence[Path]) -> Outcome:
-    """Join the outcomes, and where an earlier lesson was better than the last, take its weights."""
+def _restore_best(model: _Model, outcomes: Sequence[Outcome], folders: Sequence[Path]) -> Outcome:
+    """Join the outcomes, and where an earlier stage was better than the last, take its weights."""
     history: list[tuple[int, float]] = []
-    best: tuple[float, int, int] | None = None  # value, place of the lesson, step of the run
+    best: tuple[float, int, int] | None = None  # value, index of the stage, step of the run
     steps = 0
-    for place, outcome in enumerate(outcomes):
+    for index, outcome in enumerate(outcomes):
         value = dict(outcome.history)[outcome.best_step]
         if best is None or value > best[0]:
-            best = value, place, steps + outcome.best_step
+            best = value, index, steps + outcome.best_step
         history += [(steps + step, measured) for step, measured in outcome.history]
         steps += outcome.steps
-    assert best is not None  # there is at least one lesson
+    assert best is not None  # there is at least one stage
     if best[1] != len(outcomes) - 1:
         load_weights(model, folders[best[1]] / f"checkpoint-{outcomes[best[1]].best_step}")
     return Outcome(steps, best[2], tuple(history))
 
 
-def _ended(folder: Path) -> Outcome | None:
-    """Read how a lesson of an earlier part of the run ended; None where it did not."""
+def _read_outcome(folder: Path) -> Outcome | None:
+    """Read the outcome of a stage that ended before the run was interrupted; None where it did not."""
     try:
         content = json.loads((folder / _OUTCOME).read_text(encoding="utf-8"))
     except FileNotFoundError:

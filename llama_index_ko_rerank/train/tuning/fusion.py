@@ -1,4 +1,4 @@
-"""Fitting how much each leg of a hybrid counts."""
+"""Fitted weights of the retrievers of a hybrid."""
 
 from __future__ import annotations
 
@@ -28,13 +28,14 @@ class FittedWeights:
     """Weights for a `HybridRetriever`, and what they gained on questions that they were not fitted on.
 
     Attributes:
-        weights: By leg, summing to 1; 0 for a leg that should be dropped.
+        weights: By retriever, summing to 1; 0 for a retriever that should be dropped.
         fusion: The fusion that they belong to.
-        normalizations: The normalisation of each leg, for ``convex``.
+        normalizations: The normalisation of each retriever, for ``convex``.
         metric: What was maximised.
-        best_leg: The leg that is best alone.
-        gain: The metric of the fitted hybrid less that of the best leg, over held-out questions, with a 95 % interval.
-        dropped: The legs of weight 0. Where the hybrid did not gain for certain, all legs but the best.
+        best_retriever: The retriever that is best alone.
+        gain: The metric of the fitted hybrid less that of the best retriever, over held-out questions, with a 95 %
+            interval.
+        dropped: The retrievers of weight 0. Where the hybrid did not gain for certain, all retrievers but the best.
         questions: How many questions there were.
     """
 
@@ -42,15 +43,15 @@ class FittedWeights:
     fusion: Fusion
     normalizations: dict[str, Normalization]
     metric: str
-    best_leg: str
+    best_retriever: str
     gain: Interval
     questions: int
     dropped: tuple[str, ...] = field(default=())
 
-    def retriever(self, legs: Mapping[str, BaseRetriever], *, similarity_top_k: int = 10) -> HybridRetriever:
-        """Make the hybrid that was fitted, over these legs."""
+    def retriever(self, retrievers: Mapping[str, BaseRetriever], *, similarity_top_k: int = 10) -> HybridRetriever:
+        """Make the hybrid that was fitted, over these retrievers."""
         return HybridRetriever(
-            legs,
+            retrievers,
             weights=self.weights,
             fusion=self.fusion,
             normalizations=self.normalizations,
@@ -59,7 +60,7 @@ class FittedWeights:
 
 
 def fit_weights(
-    legs: Mapping[str, BaseRetriever],
+    retrievers: Mapping[str, BaseRetriever],
     dev_set: RetrievalDataset,
     *,
     metric: str = "mrr@10",
@@ -68,36 +69,37 @@ def fit_weights(
     folds: int = 5,
     seed: int = 0,
 ) -> FittedWeights:
-    """Find how much each leg should count, on questions whose passages are known.
+    """Fit the weight of each retriever on questions whose passages are known.
 
-    Every leg is asked every question once. Weights come from a grid (steps of 1/20 for two legs; for more, one leg at a
-    time against the others until nothing changes). Of equal weights those with the most on the best leg are taken. The
-    gain is measured by cross-validation over passages: the questions on one passage are all fitted on or all held out.
-    Where the gain on held-out questions is not above its standard error, the best leg gets all the weight: a few dozen
-    questions cannot tell a small gain from luck. Source: the one-standard-error rule of Breiman et al.,
-    "Classification and Regression Trees", 1984.
+    Every retriever searches for every question once. Weights come from a grid (steps of 1/20 for two retrievers; for
+    more, one at a time against the others until nothing changes). Of equal weights those with the most on the best
+    retriever are taken. The gain is measured by cross-validation over passages: the questions on one passage are all
+    fitted on or all held out. Where the gain on held-out questions is not above its standard error, the best retriever
+    gets all the weight: a few dozen questions cannot tell a small gain from luck. Source: the one-standard-error rule
+    of Breiman et al., "Classification and Regression Trees", 1984.
 
     Args:
-        legs: The retrievers by name; each as deep as it will be in use.
-        dev_set: At least `folds` passages with questions. The legs must search its collection under its passage ids.
+        retrievers: The retrievers by name; each as deep as it will be in use.
+        dev_set: At least `folds` passages with questions. The retrievers must search its collection under its passage
+            ids.
         metric: ``hit@1``, ``mrr@10`` or ``ndcg@10``.
         fusion: ``convex`` or ``rrf``.
-        normalizations: By leg, for ``convex``; the hybrid's defaults where None.
+        normalizations: By retriever, for ``convex``; defaults to the hybrid's.
         folds: How many parts cross-validation makes, 2 or more.
         seed: Of the parts and the interval.
 
     Raises:
-        InvalidSetting: There are fewer than two legs, or a name or number is out of range.
+        InvalidSetting: There are fewer than two retrievers, or a name or number is out of range.
         EmptyCorpus: There are too few questions to hold some out.
     """
     if metric not in METRICS:
         raise InvalidSetting(f"no metric is called {metric!r}; {nearest(metric, METRICS)}")
-    if len(legs) < 2 or folds < 2:
-        raise InvalidSetting(f"fitting needs 2 legs and 2 folds or more, not {len(legs)} and {folds}")
-    hybrid = HybridRetriever(legs, fusion=fusion, normalizations=normalizations)
+    if len(retrievers) < 2 or folds < 2:
+        raise InvalidSetting(f"fitting needs 2 retrievers and 2 folds or more, not {len(retrievers)} and {folds}")
+    hybrid = HybridRetriever(retrievers, fusion=fusion, normalizations=normalizations)
     questions = _Questions([_evidence(question, hybrid) for question in dev_set.questions], metric)
-    parts = held_out_parts(dev_set.questions, folds, seed)
-    singles = np.eye(len(legs))
+    parts = group_folds(dev_set.questions, folds, seed)
+    singles = np.eye(len(retrievers))
     alone = [questions.values(single) for single in singles]
     best = int(np.argmax([values.mean() for values in alone]))
     held_out = np.zeros(len(dev_set.questions))
@@ -108,13 +110,13 @@ def fit_weights(
     everything = np.ones(len(dev_set.questions), bool)
     standard_error = (gain.high - gain.low) / (2 * _STANDARD_ERRORS)
     fitted = _search(questions, everything, best) if gain.value > standard_error else singles[best]
-    names = list(legs)
+    names = list(retrievers)
     return FittedWeights(
         weights={name: round(float(weight), 4) for name, weight in zip(names, fitted, strict=True)},
         fusion=fusion,
         normalizations=hybrid.normalizations,
         metric=metric,
-        best_leg=names[best],
+        best_retriever=names[best],
         gain=gain,
         questions=len(dev_set.questions),
         dropped=tuple(name for name, weight in zip(names, fitted, strict=True) if weight == 0),
@@ -123,10 +125,10 @@ def fit_weights(
 
 @dataclass(frozen=True, slots=True)
 class _Evidence:
-    """One question: what each leg says of each passage that any leg found, and which passages answer it.
+    """One question: the score by each retriever of each passage that any of them found, and which passages answer it.
 
     Attributes:
-        scores: float64 of shape (passages found, legs), normalised, in first-seen order.
+        scores: float64 of shape (passages found, retrievers), normalised, in first-seen order.
         relevant: bool of shape (passages found,).
         answers: How many passages answer the question in all.
     """
@@ -162,9 +164,9 @@ class _Questions:
 
 def _evidence(question: Question, hybrid: HybridRetriever) -> _Evidence:
     columns: list[tuple[dict[str, float], float]] = []
-    for name, leg in hybrid.retrievers.items():
+    for name, retriever in hybrid.retrievers.items():
         found: dict[str, float] = {}
-        for result in leg.retrieve(QueryBundle(question.text)):
+        for result in retriever.retrieve(QueryBundle(question.text)):
             found.setdefault(result.node.node_id, float(result.score or 0.0))
         if hybrid.fusion == "rrf":
             columns.append(({identity: 1 / (_RRF_K + rank) for rank, identity in enumerate(found, start=1)}, 0.0))
@@ -176,33 +178,33 @@ def _evidence(question: Question, hybrid: HybridRetriever) -> _Evidence:
     return _Evidence(matrix.reshape(len(ids), len(columns)), relevant, len(question.passage_ids))
 
 
-def held_out_parts(questions: Sequence[Question], folds: int, seed: int) -> list[NDArray[np.bool_]]:
+def group_folds(questions: Sequence[Question], folds: int, seed: int) -> list[NDArray[np.bool_]]:
     """Divide the questions so that those on one passage stay together."""
     passages = list(dict.fromkeys(question.passage_ids[0] for question in questions))
     if len(passages) < folds:
         raise EmptyCorpus(f"{folds} folds need questions on {folds} passages or more, not on {len(passages)}")
     order = np.random.default_rng(seed).permutation(len(passages))
-    fold_of = {passages[place]: number % folds for number, place in enumerate(order)}
+    fold_of = {passages[index]: number % folds for number, index in enumerate(order)}
     folds_of = np.array([fold_of[question.passage_ids[0]] for question in questions])
     return [folds_of == fold for fold in range(folds)]
 
 
 def _search(questions: _Questions, chosen: NDArray[np.bool_], best: int) -> NDArray[np.float64]:
-    """Find the best weights on the chosen questions, starting from the best leg alone."""
+    """Find the best weights on the chosen questions, starting from the best retriever alone."""
     weights: NDArray[np.float64] = np.eye(questions.evidence[0].scores.shape[1])[best]
     value = questions.values(weights)[chosen].mean()
     improved = True
     while improved:
         improved = False
-        for leg, step in product(range(len(weights)), range(_STEPS + 1)):
+        for retriever, step in product(range(len(weights)), range(_STEPS + 1)):
             candidate = weights.copy()
-            candidate[leg] = 0.0
+            candidate[retriever] = 0.0
             rest = candidate.sum()
             if rest == 0:
                 continue
             share = step / _STEPS
             candidate = candidate / rest * (1 - share)
-            candidate[leg] = share
+            candidate[retriever] = share
             if not candidate.any():
                 continue
             result = questions.values(candidate)[chosen].mean()

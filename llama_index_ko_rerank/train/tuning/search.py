@@ -1,10 +1,10 @@
-"""Fitting a whole search to a collection: the weights of its legs, then the ranker above them."""
+"""Fitting a whole search to a collection: the weights of its retrievers, then the ranker above them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from llama_index.core.base.base_retriever import BaseRetriever
@@ -19,9 +19,71 @@ from llama_index_ko_rerank.evaluate.significance import Interval, paired_differe
 from llama_index_ko_rerank.rerank.ltr.features import FeatureExtractor
 from llama_index_ko_rerank.rerank.ltr.fit import RankingExample, fit_ranker
 from llama_index_ko_rerank.rerank.ltr.model import LearningToRank, load_ranker
+from llama_index_ko_rerank.rerank.nodes import interpolate_scores
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
-from llama_index_ko_rerank.train.tuning.blend import best_share, blend_example, held_out_values
-from llama_index_ko_rerank.train.tuning.fusion import FittedWeights, fit_weights, held_out_parts
+from llama_index_ko_rerank.train.tuning.fusion import FittedWeights, fit_weights, group_folds
+
+_RETRIEVAL_WEIGHTS = np.linspace(0.95, 0.0, 20)
+"""Weights of the first stage that are tried, the largest first: of equally good ones it is taken."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InterpolationExample:
+    """The candidates of one question, as both stages see them.
+
+    Attributes:
+        retrieval: The first stage's scores, shape (candidates,).
+        probabilities: The cross-encoder's, 0-1, in the same order.
+        relevant: The indices of those that answer the question; may be empty.
+    """
+
+    retrieval: NDArray[np.float64]
+    probabilities: NDArray[np.float64]
+    relevant: tuple[int, ...]
+
+    def reciprocal_rank(self, weight: float) -> float:
+        """Return 1 / rank of the first answer among the first ten, 0 where there is none."""
+        scores = interpolate_scores(self.retrieval, self.probabilities, retrieval_weight=weight)
+        return _reciprocal_rank(-scores, self.relevant)
+
+
+def interpolation_example(
+    question: str, found: Sequence[NodeWithScore], relevant: tuple[int, ...], reranker: BaseNodePostprocessor
+) -> InterpolationExample:
+    """Score the candidates of a question with a reranker.
+
+    Args:
+        question: The question.
+        found: Its candidates, best first.
+        relevant: The indices of those that answer it.
+        reranker: One whose scores are probabilities and that returns all candidates.
+    """
+    judged = reranker.postprocess_nodes(list(found), query_bundle=QueryBundle(question))
+    probabilities = {hit.node.node_id: float(hit.score or 0.0) for hit in judged}
+    return InterpolationExample(
+        np.array([float(hit.score or 0.0) for hit in found]),
+        np.array([probabilities[hit.node.node_id] for hit in found]),
+        relevant,
+    )
+
+
+def best_retrieval_weight(examples: Sequence[InterpolationExample]) -> float:
+    """Find the weight of the first stage with the highest MRR@10, in steps of 1/20; of equal ones the largest."""
+    means = [np.mean([example.reciprocal_rank(weight) for example in examples]) for weight in _RETRIEVAL_WEIGHTS]
+    return round(float(_RETRIEVAL_WEIGHTS[int(np.argmax(means))]), 2)
+
+
+def held_out_values(
+    examples: Sequence[InterpolationExample], parts: Sequence[NDArray[np.bool_]]
+) -> NDArray[np.float64]:
+    """Return each question's reciprocal rank with the weight that is best on the parts that it is not in."""
+    values = np.zeros(len(examples))
+    for part in parts:
+        share = best_retrieval_weight([example for example, is_out in zip(examples, part, strict=True) if not is_out])
+        for index in np.flatnonzero(part).tolist():
+            values[index] = examples[index].reciprocal_rank(share)
+    return values
+
 
 FEWEST_QUESTIONS = 100
 RankerChoice = Literal["none", "default", "fitted", "cross-encoder"]
@@ -33,11 +95,11 @@ class FittedSearch:
 
     Attributes:
         questions: How many questions there were.
-        fusion: The weights of the legs; None where there is one leg only.
+        fusion: The weights of the retrievers; None for a single one.
         ranker: What should reorder: nothing, the ranker that ships, `fitted_ranker`, or the cross-encoder.
-        fitted_ranker: The ranker fitted on all questions; use it only where `ranker` says so.
-        gains: By part, MRR@10 with it less MRR@10 without it, on held-out questions: ``fusion`` against the best leg,
-            ``default ranker`` against the first stage, ``fitted ranker`` against the better of these two,
+        fitted_ranker: The ranker fitted on all questions; use it only where `ranker` is ``fitted``.
+        gains: By part, MRR@10 with it less MRR@10 without it, on held-out questions: ``fusion`` against the best
+            retriever, ``default ranker`` against the first stage, ``fitted ranker`` against the better of these two,
             ``cross-encoder`` against what was best before it.
         retrieval_weight: The weight of the first stage beside the cross-encoder, 0-1; None where there is none.
     """
@@ -74,7 +136,7 @@ def tune_search(
         reranker: A cross-encoder, where there is one, that returns all candidates with their probabilities.
         folds: How many parts cross-validation makes.
         seed: Of the parts, the networks and the intervals.
-        on_step: Told what begins.
+        on_step: Called with each step that begins.
 
     Raises:
         EmptyCorpus: There are fewer than 100 questions.
@@ -85,11 +147,11 @@ def tune_search(
     fusion = None
     first_stage: BaseRetriever = lexical
     if dense is not None:
-        on_step("fitting how much each leg counts")
-        legs = {"lexical": lexical, "dense": dense}
-        fusion = fit_weights(legs, dev_set, folds=folds, seed=seed)
+        on_step("fitting the weight of each retriever")
+        retrievers = {"lexical": lexical, "dense": dense}
+        fusion = fit_weights(retrievers, dev_set, folds=folds, seed=seed)
         gains["fusion"] = fusion.gain
-        first_stage = fusion.retriever(legs, similarity_top_k=lexical.similarity_top_k)
+        first_stage = fusion.retriever(retrievers, similarity_top_k=lexical.similarity_top_k)
     on_step("reading the candidates of every question")
     found = [list(first_stage.retrieve(QueryBundle(question.text))) for question in dev_set.questions]
     examples = _examples(found, lexical, dev_set)
@@ -97,8 +159,8 @@ def tune_search(
     tokenizers = lexical.lexical_index.identity
     fitted = fit_ranker(examples, seed=seed, tokenizers=tokenizers, notes={"data": dev_set.name})
     values = {
-        "none": np.array([_reciprocal_rank(example, None) for example in examples]),
-        "default": np.array([_reciprocal_rank(example, load_ranker()) for example in examples]),
+        "none": np.array([_ranker_value(example, None) for example in examples]),
+        "default": np.array([_ranker_value(example, load_ranker()) for example in examples]),
         "fitted": _held_out(examples, dev_set, folds, seed),
     }
     gains["default ranker"] = paired_difference(values["default"], values["none"], seed=seed)
@@ -110,11 +172,11 @@ def tune_search(
     if reranker is not None:
         on_step("reading the candidates with the cross-encoder")
         judged = [
-            blend_example(question.text, hits, example.relevant, reranker)
+            interpolation_example(question.text, hits, example.relevant, reranker)
             for question, hits, example in zip(dev_set.questions, found, examples, strict=True)
         ]
-        retrieval_weight = best_share(judged)
-        in_turn = held_out_values(judged, held_out_parts(dev_set.questions, folds, seed))
+        retrieval_weight = best_retrieval_weight(judged)
+        in_turn = held_out_values(judged, group_folds(dev_set.questions, folds, seed))
         gains["cross-encoder"] = paired_difference(in_turn, values[choice], seed=seed)
         if gains["cross-encoder"].low > 0:
             choice = "cross-encoder"
@@ -136,22 +198,25 @@ def _held_out(
     examples: Sequence[RankingExample], dev_set: RetrievalDataset, folds: int, seed: int
 ) -> NDArray[np.float64]:
     values = np.zeros(len(examples))
-    for part in held_out_parts(dev_set.questions, folds, seed):
+    for part in group_folds(dev_set.questions, folds, seed):
         ranker = fit_ranker([example for example, out in zip(examples, part, strict=True) if not out], seed=seed)
-        for place in np.flatnonzero(part).tolist():
-            values[place] = _reciprocal_rank(examples[place], ranker)
+        for index in np.flatnonzero(part).tolist():
+            values[index] = _ranker_value(examples[index], ranker)
     return values
 
 
-def _reciprocal_rank(example: RankingExample, ranker: LearningToRank | None) -> float:
-    if not example.relevant:
+def _ranker_value(example: RankingExample, ranker: LearningToRank | None) -> float:
+    costs = np.arange(len(example.matrix)) if ranker is None else -ranker.scores(example.matrix)
+    return _reciprocal_rank(costs, example.relevant)
+
+
+def _reciprocal_rank(costs: NDArray[Any], relevant: Sequence[int]) -> float:
+    """Return 1 / rank of the first relevant row among the ten of least cost; equal ones keep their order."""
+    if not len(relevant):
         return 0.0
-    rows = np.arange(len(example.matrix))
-    if ranker is not None:
-        rows = np.argsort(-ranker.scores(example.matrix), kind="stable")
-    return reciprocal_rank_at_k(rows.tolist(), set(example.relevant), k=10)
+    return reciprocal_rank_at_k(np.argsort(costs, kind="stable").tolist(), set(relevant), k=10)
 
 
 def gain_text(gains: Mapping[str, Interval]) -> list[str]:
-    """Say each gain in a line: the part, its value, and its 95 % interval."""
+    """Write each gain in a line: the part, its value, and its 95 % interval."""
     return [f"{part}: {gain.value:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}] MRR@10" for part, gain in gains.items()]

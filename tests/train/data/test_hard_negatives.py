@@ -56,7 +56,7 @@ def test_answers_of_the_question_and_their_near_copies_are_no_negatives():
     for texts in mined.texts[:2]:
         assert set(texts) == {"마을 회관 지붕을 고친다", "마을 잔치에 쓸 떡을 빚는다"}
     assert mined.texts[2][0] == "극장 입장료는 오천 원이다"
-    assert mined.find_near_duplicates == 1
+    assert mined.near_duplicates == 1
     assert mined.sources == ("BM25",)
 
 
@@ -66,13 +66,13 @@ def test_contexts_of_validation_questions_are_left_out():
     assert "극장 입장료는 오천 원이다" not in {text for texts in mined.texts for text in texts}
 
 
-def test_the_judge_drops_what_answers_too_and_says_how_many():
-    judge = HandJudge(lambda question, text: 5.0 if "원이다" in text else 0.0)
-    mined = mine_hard_negatives(ROWS, MiningSettings(negatives=2), seed=0, judge=judge)
+def test_the_cross_encoder_filter_drops_what_answers_too_and_counts_it():
+    cross_encoder_filter = HandJudge(lambda question, text: 5.0 if "원이다" in text else 0.0)
+    mined = mine_hard_negatives(ROWS, MiningSettings(negatives=2), seed=0, cross_encoder_filter=cross_encoder_filter)
 
     assert "극장 입장료는 오천 원이다" not in mined.texts[2]
     assert mined.filtered_by_cross_encoder >= 1
-    assert "candidates dropped by the judge" in mined.summary
+    assert "candidates dropped by the cross-encoder" in mined.summary
 
 
 def test_the_model_s_neighbours_are_mined_and_the_same_seed_mines_the_same():
@@ -95,7 +95,7 @@ def test_a_margin_of_the_whole_cosine_drops_every_candidate_that_is_like_the_que
     narrow = mine_hard_negatives(rows, MiningSettings(negatives=3, margin=0.0), seed=5, embedding=model)
 
     assert wide.dropped > narrow.dropped
-    assert wide.drawn > narrow.drawn
+    assert wide.sampled > narrow.sampled
 
 
 def test_a_small_collection_has_room_for_fewer_negatives_and_that_is_said(caplog):

@@ -5,8 +5,8 @@ from sentence_transformers import SentenceTransformerTrainer, SentenceTransforme
 from sentence_transformers.base.sampler import BatchSamplers
 
 from llama_index_ko_rerank.train.data.rows import read_rows
-from llama_index_ko_rerank.train.data.samplers import NoFalseNegativesBatchSampler, SeededBatchSampler
 from llama_index_ko_rerank.train.models.scratch import static_model
+from llama_index_ko_rerank.train.trainer.batching import NoFalseNegativesBatchSampler, SeededBatchSampler
 from tests.corpora.training import notice_board
 
 datasets = pytest.importorskip("datasets")

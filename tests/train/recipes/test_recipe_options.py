@@ -2,7 +2,7 @@ import pytest
 
 from llama_index_ko_rerank.errors import InvalidSetting
 from llama_index_ko_rerank.train import RECIPES, override_recipe
-from llama_index_ko_rerank.train.recipes.registry import find_recipe
+from llama_index_ko_rerank.train.recipes import find_recipe
 
 BI, CROSS = RECIPES["bi-encoder"], RECIPES["cross-encoder"]
 
@@ -12,10 +12,16 @@ def test_no_option_leaves_a_recipe_as_it_is():
 
 
 def test_an_option_takes_the_place_of_the_recipe_s_own_setting():
-    changed = override_recipe(BI["strong"], negatives=2, matryoshka_dims=[256, 64], space_drop_rate=0.0, judge="folder")
+    changed = override_recipe(
+        BI["strong"], negatives=2, matryoshka_dims=[256, 64], space_drop_rate=0.0, cross_encoder_filter="folder"
+    )
 
     assert changed.mining.negatives == 2
-    assert (changed.matryoshka_dims, changed.space_drop_rate, changed.judge) == ((256, 64), 0.0, "folder")
+    assert (changed.matryoshka_dims, changed.space_drop_rate, changed.cross_encoder_filter) == (
+        (256, 64),
+        0.0,
+        "folder",
+    )
     assert BI["strong"].mining.negatives == 4
 
 
@@ -62,7 +68,8 @@ def test_a_recipe_with_options_is_checked_like_a_name():
 
 def test_every_option_that_a_recipe_names_can_be_given():
     values = {
-        "loss": None, "negatives": 2, "matryoshka_dims": [8], "space_drop_rate": 0.1, "judge": "a", "teacher": "a",
+        "loss": None, "negatives": 2, "matryoshka_dims": [8], "space_drop_rate": 0.1, "cross_encoder_filter": "a",
+        "teacher": "a",
         "embed_model": "a", "instruction": "a", "lora_rank": 2, "merge_adapter": True, "class_names": ["예", "아니요"],
     }  # fmt: skip
     for recipes in RECIPES.values():

@@ -1,4 +1,4 @@
-"""Which rows share a batch."""
+"""Batches: which rows share one, shared by processes, with cached token ids."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from sentence_transformers.base.sampler import DefaultBatchSampler
+from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 
 _BLOCK = 16  # batches whose rows are sorted by length together
 
@@ -31,8 +34,8 @@ class SeededBatchSampler(DefaultBatchSampler):
         for start in range(0, len(order), _BLOCK * self.batch_size):
             block = sorted(order[start : start + _BLOCK * self.batch_size], key=self._lengths.__getitem__)
             batches += [block[at : at + self.batch_size] for at in range(0, len(block), self.batch_size)]
-        for place in torch.randperm(len(batches), generator=generator).tolist():
-            yield batches[place]
+        for index in torch.randperm(len(batches), generator=generator).tolist():
+            yield batches[index]
 
     def __len__(self) -> int:
         """Count the batches, a smaller one included."""
@@ -67,15 +70,15 @@ class NoFalseNegativesBatchSampler(DefaultBatchSampler):
                 first_with_room += 1
             question, context, negatives = self._rows[row]
             for batch in batches[first_with_room:]:
-                if len(batch.rows) < self.batch_size and batch.takes(question, context, negatives):
+                if len(batch.rows) < self.batch_size and batch.accepts(question, context, negatives):
                     batch.add(row, question, context, negatives)
                     break
             else:
                 left_out += 1
         if left_out:
             _log.info("%d of %d rows find no batch in this epoch", left_out, len(self._rows))
-        for place in torch.randperm(len(batches), generator=generator).tolist():
-            yield batches[place].rows
+        for index in torch.randperm(len(batches), generator=generator).tolist():
+            yield batches[index].rows
 
     def __len__(self) -> int:
         """Count the batches, a smaller one included."""
@@ -100,7 +103,7 @@ class _Batch:
         self._contexts: set[int] = set()
         self._negatives: set[int] = set()
 
-    def takes(self, question: int, context: int, negatives: frozenset[int]) -> bool:
+    def accepts(self, question: int, context: int, negatives: frozenset[int]) -> bool:
         return (
             question not in self._questions
             and context not in self._contexts
@@ -113,3 +116,66 @@ class _Batch:
         self._questions.add(question)
         self._contexts.add(context)
         self._negatives |= negatives
+
+
+class CachedTokenCollator:
+    """Does what the static embedding's `preprocess` does, and keeps the ids of every text.
+
+    Tokenising takes far longer than everything else that a static embedding does with a text, and in training the same
+    texts come again with every epoch and every question. Four bytes a token are kept.
+    """
+
+    def __init__(self, module: StaticEmbedding) -> None:
+        self._tokenizer = module.tokenizer
+        self._ids: dict[str, NDArray[np.int32]] = {}
+
+    def __call__(
+        self,
+        inputs: list[str],
+        prompt: str | None = None,
+        task: str | None = None,  # noqa: ARG002  the library's call
+    ) -> dict[str, torch.Tensor]:
+        """Give the ids of all texts end to end, and where each text begins."""
+        texts = [prompt + text for text in inputs] if prompt else inputs
+        new = [text for text in dict.fromkeys(texts) if text not in self._ids]
+        for text, encoding in zip(new, self._tokenizer.encode_batch(new, add_special_tokens=False), strict=True):
+            self._ids[text] = np.asarray(encoding.ids, np.int32)
+        ids = [self._ids[text] for text in texts]
+        starts = np.cumsum([0, *(len(found) for found in ids[:-1])])
+        return {
+            "input_ids": torch.from_numpy(np.concatenate(ids).astype(np.int64)),
+            "offsets": torch.from_numpy(starts.astype(np.int64)),
+        }
+
+
+class SharedBatches:
+    """The batches of one process, each cut into one even part for every process.
+
+    The trainer gives the parts out in turn, so that all processes together learn from the batch that a single one would
+    have. Rows that are too many to be even are left out of that batch; the rows of a batch that is too small for all
+    processes are repeated. It has no ``batch_size``, since parts may be smaller than others.
+
+    >>> list(SharedBatches([[1, 2, 3, 4], [5, 6, 7], [8]], 2))
+    [[1, 2], [3, 4], [5], [6], [8], [8]]
+    """
+
+    def __init__(self, batches: Any, count: int) -> None:
+        self._batches = batches
+        self._count = count
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Yield the parts of each batch."""
+        for batch in self._batches:
+            rows = list(batch)
+            while len(rows) < self._count:
+                rows += batch
+            size = len(rows) // self._count
+            yield from (rows[part * size : (part + 1) * size] for part in range(self._count))
+
+    def __len__(self) -> int:
+        """Count the parts."""
+        return len(self._batches) * self._count
+
+    def set_epoch(self, epoch: int) -> None:
+        """Pass the epoch on, by which rows are shuffled."""
+        self._batches.set_epoch(epoch)

@@ -32,7 +32,7 @@ class Oracle(BaseRetriever):
         order = [number, (number + 1) % 40] if self.knows(number) else [(number + 1) % 40, number]
         scores = [1.0, 1.0 - self.gap(number)]
         found = zip([*order, (number + 7) % 40], [*scores, 0.0], strict=True)
-        return [NodeWithScore(node=TextNode(id_=f"p{place}", text=""), score=score) for place, score in found]
+        return [NodeWithScore(node=TextNode(id_=f"p{index}", text=""), score=score) for index, score in found]
 
 
 def test_legs_that_know_different_questions_are_both_kept():
@@ -45,7 +45,7 @@ def test_legs_that_know_different_questions_are_both_kept():
 def test_a_leg_that_knows_nothing_is_dropped():
     legs = {"good": Oracle(lambda n: n % 5 != 0), "ignorant": Oracle(lambda n: False)}
     fitted = fit_weights(legs, DATASET)
-    assert fitted.best_leg == "good"
+    assert fitted.best_retriever == "good"
     assert fitted.weights == {"good": 1.0, "ignorant": 0.0}
     assert fitted.dropped == ("ignorant",)
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from llama_index_ko_rerank.train.models.scratch import VocabularySettings, common_syllables, learn_vocabulary
 
 TEXTS = [
-    f"{place}은 아침 {hour}시에 문을 연다. 무엇을 언제 여는가?"
-    for hour, place in enumerate(["시장", "극장", "온천"] * 20)
+    f"{index}은 아침 {hour}시에 문을 연다. 무엇을 언제 여는가?"
+    for hour, index in enumerate(["시장", "극장", "온천"] * 20)
 ]
 DIGEST = (
     "import hashlib\n"
@@ -78,7 +78,7 @@ def test_a_bound_on_the_vocabulary_holds():
 
 
 def test_characters_beyond_the_bound_are_counted_in_the_log(caplog):
-    rare = "".join(chr(0x4E00 + place) for place in range(400))
+    rare = "".join(chr(0x4E00 + index) for index in range(400))
 
     learn_vocabulary([*TEXTS, rare], VocabularySettings(most_tokens=10_000))
 

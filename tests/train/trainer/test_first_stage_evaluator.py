@@ -5,7 +5,7 @@ from torch.nn import Identity
 
 from llama_index_ko_rerank.data.dataset import TrainingPair
 from llama_index_ko_rerank.train.data.rows import QuestionRows, read_rows
-from llama_index_ko_rerank.train.trainer.evaluators import FirstStageProbe, ProbeSettings, macro_f1
+from llama_index_ko_rerank.train.trainer.evaluators import EvaluatorSettings, FirstStageEvaluator, macro_f1
 from tests.corpora.training import notice_board
 
 ROWS = QuestionRows(
@@ -30,7 +30,7 @@ class HandLogits(CrossEncoder):
 
 
 def test_the_candidates_are_what_the_search_found_and_no_context_is_put_among_them():
-    lists = {question: (texts, relevant) for question, texts, relevant in FirstStageProbe(ROWS, seed=0).lists}
+    lists = {question: (texts, relevant) for question, texts, relevant in FirstStageEvaluator(ROWS, seed=0).lists}
 
     assert len(lists["파란 대문집은 어디인가요?"][0]) == 2
     assert lists["파란 대문집은 어디인가요?"][1] == {0}
@@ -39,26 +39,26 @@ def test_the_candidates_are_what_the_search_found_and_no_context_is_put_among_th
 
 
 def test_a_question_whose_context_the_search_missed_counts_nothing():
-    probe = FirstStageProbe(ROWS, seed=0)
+    evaluator = FirstStageEvaluator(ROWS, seed=0)
 
-    assert probe.value(HandLogits(lambda question, text: "우체국" in text)) == 0.5
-    assert probe.value(HandLogits(lambda question, text: "목수" in text)) == 0.25
-    assert "hold a right one for 1 of 2 questions" in probe.note
+    assert evaluator(HandLogits(lambda question, text: "우체국" in text)) == 0.5
+    assert evaluator(HandLogits(lambda question, text: "목수" in text)) == 0.25
+    assert "hold a right one for 1 of 2 questions" in evaluator.description
 
 
 def test_equal_logits_keep_the_order_of_the_search():
-    probe = FirstStageProbe(read_rows(notice_board()), seed=0)
+    evaluator = FirstStageEvaluator(read_rows(notice_board()), seed=0)
 
-    assert probe.value(HandLogits(lambda question, text: 0.0)) == pytest.approx(probe.first_stage_value)
-    assert f"{probe.first_stage_value:.4f}" in probe.note
+    assert evaluator(HandLogits(lambda question, text: 0.0)) == pytest.approx(evaluator.first_stage_value)
+    assert f"{evaluator.first_stage_value:.4f}" in evaluator.description
 
 
 def test_questions_and_candidates_are_bounded():
-    settings = ProbeSettings(rerank_questions=3, first_stage_candidates=4)
-    probe = FirstStageProbe(read_rows(notice_board()), seed=0, settings=settings)
+    settings = EvaluatorSettings(rerank_questions=3, first_stage_candidates=4)
+    evaluator = FirstStageEvaluator(read_rows(notice_board()), seed=0, settings=settings)
 
-    assert len(probe.lists) == 3
-    assert all(len(texts) <= 4 for _, texts, _ in probe.lists)
+    assert len(evaluator.lists) == 3
+    assert all(len(texts) <= 4 for _, texts, _ in evaluator.lists)
 
 
 def test_the_mean_f1_gives_every_class_one_voice():

@@ -2,7 +2,7 @@ import pytest
 
 from llama_index_ko_rerank.data.dataset import PairDataset, Passage, Question, RetrievalDataset, SentencePair
 from llama_index_ko_rerank.errors import EmptyCorpus
-from llama_index_ko_rerank.train import train_bi_encoder
+from llama_index_ko_rerank.train import TrainingArguments, train_bi_encoder
 from llama_index_ko_rerank.train.data.rows import read_rows
 from llama_index_ko_rerank.train.data.splits import drop_contaminated, find_contamination
 from tests.corpora.training import PLACES, notice_board
@@ -53,8 +53,10 @@ def test_a_recipe_of_ours_trains_without_near_copies_and_one_of_the_book_s_with_
     copies = tuple(Passage(passage.id, passage.text + " !", passage.title) for passage in board.passages[:3])
     copied = RetrievalDataset("copies", "validation", copies, board.questions[:6])
 
-    strong = train_bi_encoder(board, tmp_path / "a", recipe="strong", validation=copied, **QUICK)
-    book = train_bi_encoder(board, tmp_path / "b", validation=copied, **QUICK)
+    strong = train_bi_encoder(
+        board, tmp_path / "a", validation=copied, arguments=TrainingArguments(recipe="strong", **QUICK)
+    )
+    book = train_bi_encoder(board, tmp_path / "b", validation=copied, arguments=TrainingArguments(**QUICK))
 
     assert (strong.training_rows, book.training_rows) == (26, 32)
 
@@ -65,4 +67,6 @@ def test_too_little_left_without_near_copies_is_refused(tmp_path):
     copied = RetrievalDataset("copies", "validation", copies, board.questions[:6])
 
     with pytest.raises(EmptyCorpus, match="8 distinct contexts"):
-        train_bi_encoder(board, tmp_path / "a", recipe="strong", validation=copied, **QUICK)
+        train_bi_encoder(
+            board, tmp_path / "a", validation=copied, arguments=TrainingArguments(recipe="strong", **QUICK)
+        )

@@ -11,7 +11,7 @@ from sentence_transformers import SentenceTransformer
 
 from llama_index_ko_rerank.embed import KoreanEmbedding
 from llama_index_ko_rerank.errors import InvalidSetting, MissingExtra, UnsuitableModel
-from llama_index_ko_rerank.train import RECIPES, override_recipe, train_bi_encoder
+from llama_index_ko_rerank.train import RECIPES, TrainingArguments, override_recipe, train_bi_encoder
 from llama_index_ko_rerank.train.bi_encoder import ranking_loss
 from llama_index_ko_rerank.train.models.loading import bi_encoder_base
 from llama_index_ko_rerank.train.models.lora import merge_adapters, prepare_decoder
@@ -103,13 +103,15 @@ def test_a_backbone_in_16_bits_stays_so_and_its_adapters_learn_in_32(tiny_mistra
 
 def test_training_lowers_the_loss_and_the_adapters_reload_with_their_backbone(tiny_mistral, tmp_path):
     validation = notice_board(PLACES, split="validation")
-    places = tuple(f"{place} 별관" for place in PLACES)
+    indices = tuple(f"{index} 별관" for index in PLACES)
     result = train_bi_encoder(
-        notice_board(places), tmp_path / "model", base=str(tiny_mistral), recipe=RECIPE, validation=validation,
-        seed=2, **QUICK,
-    )  # fmt: skip
+        notice_board(indices),
+        tmp_path / "model",
+        validation=validation,
+        arguments=TrainingArguments(base=str(tiny_mistral), recipe=RECIPE, seed=2, **QUICK),
+    )
 
-    before, after = (_loss(folder, notice_board(places)) for folder in (tiny_mistral, result.path))
+    before, after = (_loss(folder, notice_board(indices)) for folder in (tiny_mistral, result.path))
     assert after < before - 0.1
     assert set(_weights(result.path)) == {name for name in _weights(result.path) if "lora_" in name}
     assert json.loads((result.path / "adapter_config.json").read_text())["base_model_name_or_path"] == str(tiny_mistral)
@@ -123,9 +125,15 @@ def test_training_lowers_the_loss_and_the_adapters_reload_with_their_backbone(ti
 
 def test_a_merged_model_needs_no_backbone_and_has_the_vectors_of_its_adapters(notices, tiny_mistral, tmp_path):
     short = {**QUICK, "max_steps": 2}
-    apart = train_bi_encoder(notices, tmp_path / "a", base=str(tiny_mistral), recipe=RECIPE, **short)
+    apart = train_bi_encoder(
+        notices, tmp_path / "a", arguments=TrainingArguments(base=str(tiny_mistral), recipe=RECIPE, **short)
+    )
     merged = train_bi_encoder(
-        notices, tmp_path / "b", base=str(tiny_mistral), recipe=override_recipe(RECIPE, merge_adapter=True), **short
+        notices,
+        tmp_path / "b",
+        arguments=TrainingArguments(
+            base=str(tiny_mistral), recipe=override_recipe(RECIPE, merge_adapter=True), **short
+        ),
     )
 
     assert not (merged.path / "adapter_config.json").exists()
@@ -137,7 +145,9 @@ def test_the_same_seed_gives_the_same_adapters_bit_for_bit(notices, tiny_mistral
     first, again = (
         _weights(
             train_bi_encoder(
-                notices, tmp_path / name, base=str(tiny_mistral), recipe=RECIPE, seed=4, **{**QUICK, "max_steps": 2}
+                notices,
+                tmp_path / name,
+                arguments=TrainingArguments(base=str(tiny_mistral), recipe=RECIPE, seed=4, **{**QUICK, "max_steps": 2}),
             ).path
         )
         for name in "ab"
@@ -148,24 +158,32 @@ def test_the_same_seed_gives_the_same_adapters_bit_for_bit(notices, tiny_mistral
 
 def test_a_model_that_reads_both_ways_is_no_language_model(notices, bare_bert, tmp_path):
     with pytest.raises(UnsuitableModel, match="no language model"):
-        train_bi_encoder(notices, tmp_path / "model", base=str(bare_bert), recipe=RECIPE, **QUICK)
+        train_bi_encoder(
+            notices, tmp_path / "model", arguments=TrainingArguments(base=str(bare_bert), recipe=RECIPE, **QUICK)
+        )
 
 
 def test_a_language_model_does_not_start_from_nothing(notices, tmp_path):
     with pytest.raises(InvalidSetting, match="needs a trained base"):
-        train_bi_encoder(notices, tmp_path / "model", recipe="e5-mistral", **QUICK)
+        train_bi_encoder(notices, tmp_path / "model", arguments=TrainingArguments(recipe="e5-mistral", **QUICK))
 
 
 def test_another_pooling_than_the_last_token_is_refused(notices, tiny_mistral, tmp_path):
     with pytest.raises(InvalidSetting, match="pools the last token"):
-        train_bi_encoder(notices, tmp_path / "m", base=str(tiny_mistral), recipe="e5-mistral", pooling="mean", **QUICK)
+        train_bi_encoder(
+            notices,
+            tmp_path / "m",
+            arguments=TrainingArguments(base=str(tiny_mistral), recipe="e5-mistral", pooling="mean", **QUICK),
+        )
 
 
 def test_without_peft_the_extra_is_named_before_any_work(notices, tiny_mistral, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "peft", None)
 
     with pytest.raises(MissingExtra, match=r"llama-index-ko-rerank\[train\]"):
-        train_bi_encoder(notices, tmp_path / "model", base=str(tiny_mistral), recipe=RECIPE, **QUICK)
+        train_bi_encoder(
+            notices, tmp_path / "model", arguments=TrainingArguments(base=str(tiny_mistral), recipe=RECIPE, **QUICK)
+        )
 
 
 def _loss(folder, dataset):

@@ -4,8 +4,7 @@ import pytest
 
 from llama_index_ko_rerank.data.dataset import PairDataset, Passage, Question, RetrievalDataset, SentencePair
 from llama_index_ko_rerank.errors import EmptyCorpus, InvalidText, MalformedData
-from llama_index_ko_rerank.train.data.checks import check_trainable
-from llama_index_ko_rerank.train.data.rows import QuestionRows, read_rows
+from llama_index_ko_rerank.train.data.rows import QuestionRows, check_trainable, read_rows
 from tests.corpora.training import notice_board
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from llama_index_ko_rerank.errors import InvalidSetting
-from llama_index_ko_rerank.train.recipes.registry import RECIPES, find_recipe
+from llama_index_ko_rerank.train.recipes import RECIPES, find_recipe
 
 
 @pytest.mark.parametrize(

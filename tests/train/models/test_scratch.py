@@ -12,7 +12,7 @@ from llama_index_ko_rerank.train.models.scratch import (
     static_model,
     untrained_baseline,
 )
-from llama_index_ko_rerank.train.trainer.evaluators import RerankProbe
+from llama_index_ko_rerank.train.trainer.evaluators import RerankEvaluator
 from tests.corpora.training import notice_board
 
 ROWS = read_rows(notice_board())
@@ -90,10 +90,10 @@ def test_question_and_passage_are_told_apart_by_their_segments(cross_encoder):
 
 
 def test_the_small_cross_encoder_finds_equal_tokens_before_any_training(cross_encoder):
-    places = [next(iter(relevant)) for _, _, relevant in RerankProbe(ROWS, seed=0).lists]
-    by_chance = np.mean([1 / (1 + place) for place in places])
+    indices = [next(iter(relevant)) for _, _, relevant in RerankEvaluator(ROWS, seed=0).lists]
+    by_chance = np.mean([1 / (1 + index) for index in indices])
 
-    assert RerankProbe(ROWS, seed=0).value(cross_encoder) > by_chance + 0.2
+    assert RerankEvaluator(ROWS, seed=0)(cross_encoder) > by_chance + 0.2
 
 
 def test_making_a_model_leaves_torch_s_random_numbers_alone():

@@ -30,23 +30,23 @@ def test_sources_take_turns_and_a_passage_is_taken_once():
 
 def test_a_candidate_above_the_ceiling_is_dropped_and_counted():
     cosines = [np.array([[0.9, 0.8, 0.7]], np.float32)]
-    mined = _mine([[[1, 2, 3]]], excluded=[{0}], cosines=cosines, ceilings=np.array([0.8], np.float32))
+    mined = _mine([[[1, 2, 3]]], excluded=[{0}], cosines=cosines, max_cosines=np.array([0.8], np.float32))
 
     assert mined.positions.tolist() == [[2, 3]]
-    assert (mined.dropped, mined.drawn) == (1, 0)
+    assert (mined.dropped, mined.sampled) == (1, 0)
 
 
 def test_the_missing_ones_are_drawn_outside_what_was_passed_over():
     cosines = [np.array([[0.9, 0.9]], np.float32)]
     for seed in range(30):
-        mined = _mine([[[1, 2]]], excluded=[{0}], passages=6, seed=seed, cosines=cosines, ceilings=np.zeros(1))
+        mined = _mine([[[1, 2]]], excluded=[{0}], passages=6, seed=seed, cosines=cosines, max_cosines=np.zeros(1))
         assert set(mined.positions[0].tolist()) <= {3, 4, 5}
-        assert (mined.dropped, mined.drawn) == (2, 2)
+        assert (mined.dropped, mined.sampled) == (2, 2)
 
 
 def test_in_a_collection_too_small_dropped_ones_are_taken_back():
     cosines = [np.array([[0.9, 0.9]], np.float32)]
-    mined = _mine([[[1, 2]]], excluded=[{0}], passages=4, count=3, cosines=cosines, ceilings=np.zeros(1))
+    mined = _mine([[[1, 2]]], excluded=[{0}], passages=4, count=3, cosines=cosines, max_cosines=np.zeros(1))
 
     assert sorted(mined.positions[0].tolist()) == [1, 2, 3]
 
@@ -68,9 +68,9 @@ def test_what_a_row_draws_does_not_depend_on_the_other_rows():
 def test_negatives_are_never_excluded_and_never_twice(data):
     passages = data.draw(st.integers(6, 40))
     rows, depth = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 8))
-    place = st.integers(NONE, passages - 1)
+    index = st.integers(NONE, passages - 1)
     rankings = [
-        np.array(data.draw(st.lists(st.lists(place, min_size=depth, max_size=depth), min_size=rows, max_size=rows)))
+        np.array(data.draw(st.lists(st.lists(index, min_size=depth, max_size=depth), min_size=rows, max_size=rows)))
         for _ in range(2)
     ]
     excluded = [data.draw(st.sets(st.integers(0, passages - 1), max_size=3)) for _ in range(rows)]
@@ -80,7 +80,7 @@ def test_negatives_are_never_excluded_and_never_twice(data):
     for own, row in zip(excluded, mined.positions.tolist(), strict=True):
         assert len(set(row)) == 3
         assert own.isdisjoint(row)
-        assert all(0 <= place < passages for place in row)
+        assert all(0 <= index < passages for index in row)
 
 
 def test_nearest_passages_are_those_of_a_full_sort_in_whatever_blocks():
@@ -116,7 +116,7 @@ def test_the_margin_is_the_library_s_relative_margin():
     own = np.sum(ours_q * ours_p[:15], axis=1)
     mined = mine_negatives(
         [positions], excluded=[{row} for row in range(15)], count=3, passages=40, seed=0,
-        cosines=[cosines], ceilings=own - 0.05 * np.abs(own),
+        cosines=[cosines], max_cosines=own - 0.05 * np.abs(own),
     )  # fmt: skip
     library = library_miner(
         datasets.Dataset.from_dict({"question": questions, "context": texts[:15]}), model, corpus=texts,
@@ -126,4 +126,4 @@ def test_the_margin_is_the_library_s_relative_margin():
     assert mined.dropped > 5
     assert len(library) == 15
     for row, theirs in enumerate(library):
-        assert [texts[place] for place in mined.positions[row]] == [theirs[f"negative_{n}"] for n in (1, 2, 3)]
+        assert [texts[index] for index in mined.positions[row]] == [theirs[f"negative_{n}"] for n in (1, 2, 3)]

@@ -10,8 +10,13 @@ from llama_index.core.schema import NodeWithScore, TextNode
 from llama_index_ko_rerank.data import load_dataset
 from llama_index_ko_rerank.data.nodes import dataset_nodes
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
-from llama_index_ko_rerank.train.tuning.blend import BlendExample, best_share, blend_example, held_out_values
-from llama_index_ko_rerank.train.tuning.search import tune_search
+from llama_index_ko_rerank.train.tuning.search import (
+    InterpolationExample,
+    best_retrieval_weight,
+    held_out_values,
+    interpolation_example,
+    tune_search,
+)
 
 
 class Oracle(BaseNodePostprocessor):
@@ -27,20 +32,20 @@ class Oracle(BaseNodePostprocessor):
 
 
 def example(retrieval, probabilities, *relevant):
-    return BlendExample(np.array(retrieval, float), np.array(probabilities, float), relevant)
+    return InterpolationExample(np.array(retrieval, float), np.array(probabilities, float), relevant)
 
 
 def test_the_share_is_what_lets_both_stages_speak():
     # The first is right by the cross-encoder alone, the second by retrieval unless the cross-encoder has over .75.
     right_by_model = example([1.0, 0.9, 0.0], [0.0, 0.6, 0.0], 1)
     right_by_words = example([1.0, 0.4, 0.0], [0.5, 0.7, 0.0], 0)
-    share = best_share([right_by_model, right_by_words])
+    share = best_retrieval_weight([right_by_model, right_by_words])
     assert 0.25 < share < 0.86
     assert right_by_model.reciprocal_rank(share) == right_by_words.reciprocal_rank(share) == 1.0
 
 
 def test_of_equally_good_shares_the_first_stage_gets_the_most():
-    assert best_share([example([1.0, 0.0], [0.9, 0.1], 0)]) == 0.95
+    assert best_retrieval_weight([example([1.0, 0.0], [0.9, 0.1], 0)]) == 0.95
 
 
 def test_an_answer_beyond_the_tenth_place_counts_nothing():
@@ -57,7 +62,7 @@ def test_held_out_questions_do_not_choose_their_share():
 
 def test_probabilities_follow_their_passages_through_any_order():
     found = [NodeWithScore(node=TextNode(id_=name, text=name), score=score) for name, score in (("a", 3.0), ("b", 1.0))]
-    read = blend_example("?", found, (1,), Oracle(answers={"?": ["b"]}, sure=0.75))
+    read = interpolation_example("?", found, (1,), Oracle(answers={"?": ["b"]}, sure=0.75))
     assert read.retrieval.tolist() == [3.0, 1.0]
     assert read.probabilities.tolist() == [0.25, 0.75]
 

@@ -13,11 +13,11 @@ from llama_index_ko_rerank.data.dataset import SentencePair, TrainingPair
 from llama_index_ko_rerank.train.data.rows import QuestionRows, SentenceRows, read_rows
 from llama_index_ko_rerank.train.models.scratch import static_model
 from llama_index_ko_rerank.train.trainer.evaluators import (
-    CosineProbe,
-    LogitProbe,
-    ProbeSettings,
-    RerankProbe,
-    SearchProbe,
+    CosineEvaluator,
+    EvaluatorSettings,
+    LogitEvaluator,
+    RerankEvaluator,
+    SearchEvaluator,
 )
 from tests.corpora.training import notice_board, sentence_pairs
 
@@ -64,52 +64,52 @@ def test_mrr_is_the_mean_of_one_over_rank_worked_by_hand():
         "글 가": [1, 0.1], "글 나": [1, 0.2], "글 다": [0.1, 1], "글 라": [1, 0.3],
     })  # fmt: skip
 
-    assert SearchProbe(ROWS, seed=0).value(model) == pytest.approx((1 / 2 + 1) / 2)
+    assert SearchEvaluator(ROWS, seed=0)(model) == pytest.approx((1 / 2 + 1) / 2)
 
 
 def test_equal_similarities_rank_in_document_order_not_in_the_answer_s_favour():
     model = HandVectors(dict.fromkeys((*ROWS.collection, "질문 하나", "질문 둘"), (1, 1)))
 
-    assert SearchProbe(ROWS, seed=0).value(model) == pytest.approx((1 / 2 + 1 / 3) / 2)
+    assert SearchEvaluator(ROWS, seed=0)(model) == pytest.approx((1 / 2 + 1 / 3) / 2)
 
 
-def test_the_search_probe_agrees_with_the_library_s_evaluator(static):
+def test_the_search_evaluator_agrees_with_the_library_s_evaluator(static):
     rows = read_rows(notice_board())
-    passages = {str(place): text for place, text in enumerate(rows.collection)}
-    place_of = {text: place for place, text in passages.items()}
+    passages = {str(index): text for index, text in enumerate(rows.collection)}
+    place_of = {text: index for index, text in passages.items()}
     questions = {str(number): pair.question for number, pair in enumerate(rows.pairs)}
     relevant = {str(number): {place_of[pair.context]} for number, pair in enumerate(rows.pairs)}
     library = InformationRetrievalEvaluator(
         questions, passages, relevant, mrr_at_k=[10], name="board", write_csv=False, show_progress_bar=False
     )
 
-    assert SearchProbe(rows, seed=0).value(static) == pytest.approx(library(static)["board_cosine_mrr@10"])
+    assert SearchEvaluator(rows, seed=0)(static) == pytest.approx(library(static)["board_cosine_mrr@10"])
 
 
 def test_the_searched_collection_is_bounded_and_holds_every_needed_context():
     rows = read_rows(notice_board())
 
-    probe = SearchProbe(rows, seed=0, settings=ProbeSettings(search_questions=3, search_passages=6))
+    evaluator = SearchEvaluator(rows, seed=0, settings=EvaluatorSettings(search_questions=3, search_passages=6))
 
-    assert len(probe.questions) == 3
-    assert len(probe.passages) == 6
-    assert {rows.answers()[question] <= set(probe.passages) for question in probe.questions} == {True}
+    assert len(evaluator.questions) == 3
+    assert len(evaluator.passages) == 6
+    assert {rows.answers()[question] <= set(evaluator.passages) for question in evaluator.questions} == {True}
 
 
 def test_candidates_hold_one_context_of_the_question_and_no_other_answer():
     rows = read_rows(notice_board())
 
-    for question, candidates, relevant in RerankProbe(rows, seed=0).lists:
+    for question, candidates, relevant in RerankEvaluator(rows, seed=0).lists:
         own = rows.answers()[question]
         assert len(candidates) == 10
         assert len(set(candidates)) == 10
-        assert [place for place, text in enumerate(candidates) if text in own] == list(relevant)
+        assert [index for index, text in enumerate(candidates) if text in own] == list(relevant)
 
 
 def test_the_place_of_the_right_candidate_is_drawn():
-    places = [next(iter(relevant)) for _, _, relevant in RerankProbe(read_rows(notice_board()), seed=0).lists]
+    indices = [next(iter(relevant)) for _, _, relevant in RerankEvaluator(read_rows(notice_board()), seed=0).lists]
 
-    assert len(set(places)) > 5
+    assert len(set(indices)) > 5
 
 
 def test_near_candidates_share_bigrams_with_the_question():
@@ -119,26 +119,28 @@ def test_near_candidates_share_bigrams_with_the_question():
         ("파란 대문집", "빨간 대문집", "노란 대문집", *(f"{n}번 버스" for n in range(20))),
     )
 
-    _, candidates, _ = RerankProbe(rows, seed=0, settings=ProbeSettings(rerank_candidates=4, rerank_near=2)).lists[0]
+    _, candidates, _ = RerankEvaluator(
+        rows, seed=0, settings=EvaluatorSettings(rerank_candidates=4, rerank_near=2)
+    ).lists[0]
 
     assert {"빨간 대문집", "노란 대문집"} < set(candidates)
 
 
 def test_a_constant_cross_encoder_gains_nothing_from_the_order_of_the_list():
-    probe = RerankProbe(read_rows(notice_board()), seed=0)
+    evaluator = RerankEvaluator(read_rows(notice_board()), seed=0)
 
-    expected = np.mean([1 / (1 + next(iter(relevant))) for _, _, relevant in probe.lists])
-    assert probe.value(HandLogits(lambda question, text: 0.0)) == pytest.approx(expected)
+    expected = np.mean([1 / (1 + next(iter(relevant))) for _, _, relevant in evaluator.lists])
+    assert evaluator(HandLogits(lambda question, text: 0.0)) == pytest.approx(expected)
 
 
 def test_a_cross_encoder_that_knows_the_place_is_perfect_and_its_contrary_is_last():
-    probe = RerankProbe(read_rows(notice_board()), seed=0)
+    evaluator = RerankEvaluator(read_rows(notice_board()), seed=0)
 
     def knows(question, text):
         return float(question.split("은 ")[0] in text)
 
-    assert probe.value(HandLogits(knows)) == 1.0
-    assert probe.value(HandLogits(lambda *pair: -knows(*pair))) == pytest.approx(1 / 10)
+    assert evaluator(HandLogits(knows)) == 1.0
+    assert evaluator(HandLogits(lambda *pair: -knows(*pair))) == pytest.approx(1 / 10)
 
 
 def test_correlation_agrees_with_the_library_s_evaluator(static):
@@ -151,16 +153,16 @@ def test_correlation_agrees_with_the_library_s_evaluator(static):
         show_progress_bar=False,
     )
 
-    assert CosineProbe(rows).value(static) == pytest.approx(library(static)["spearman_cosine"])
+    assert CosineEvaluator(rows)(static) == pytest.approx(library(static)["spearman_cosine"])
 
 
 def test_logits_in_the_order_of_the_labels_correlate_perfectly():
     rows = SentenceRows("hand", tuple(SentencePair(f"{n}", "글", n / 4) for n in range(5)))
 
-    assert LogitProbe(rows).value(HandLogits(lambda first, second: float(first) ** 3)) == pytest.approx(1.0)
+    assert LogitEvaluator(rows)(HandLogits(lambda first, second: float(first) ** 3)) == pytest.approx(1.0)
 
 
 def test_equal_logits_have_no_order_and_count_as_no_correlation():
     rows = SentenceRows("hand", tuple(SentencePair(f"{n}", "글", n / 4) for n in range(5)))
 
-    assert LogitProbe(rows).value(HandLogits(lambda first, second: 1.0)) == 0.0
+    assert LogitEvaluator(rows)(HandLogits(lambda first, second: 1.0)) == 0.0

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from llama_index_ko_rerank.train.data.rows import read_rows
 from llama_index_ko_rerank.train.models.scratch import static_model
-from llama_index_ko_rerank.train.trainer.collator import CachedTokenCollator
+from llama_index_ko_rerank.train.trainer.batching import CachedTokenCollator
 from tests.corpora.training import notice_board
 
 MODEL = static_model(read_rows(notice_board()).texts, seed=0)
