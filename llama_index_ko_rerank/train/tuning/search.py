@@ -23,6 +23,9 @@ from llama_index_ko_rerank.rerank.nodes import interpolate_scores
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
 from llama_index_ko_rerank.train.tuning.fusion import FittedWeights, fit_weights, group_folds
 
+FEWEST_QUESTIONS = 100
+RankerChoice = Literal["none", "default", "fitted", "cross-encoder"]
+
 _RETRIEVAL_WEIGHTS = np.linspace(0.95, 0.0, 20)
 """Weights of the first stage that are tried, the largest first: of equally good ones it is taken."""
 
@@ -79,14 +82,10 @@ def held_out_values(
     """Return each question's reciprocal rank with the weight that is best on the parts that it is not in."""
     values = np.zeros(len(examples))
     for part in parts:
-        share = best_retrieval_weight([example for example, is_out in zip(examples, part, strict=True) if not is_out])
+        weight = best_retrieval_weight([example for example, is_out in zip(examples, part, strict=True) if not is_out])
         for index in np.flatnonzero(part).tolist():
-            values[index] = examples[index].reciprocal_rank(share)
+            values[index] = examples[index].reciprocal_rank(weight)
     return values
-
-
-FEWEST_QUESTIONS = 100
-RankerChoice = Literal["none", "default", "fitted", "cross-encoder"]
 
 
 @dataclass(frozen=True, slots=True)
