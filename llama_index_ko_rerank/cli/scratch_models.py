@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ from llama_index_ko_rerank.embed import KoreanEmbedding
 from llama_index_ko_rerank.errors import SplitLeak, UnknownDataset
 from llama_index_ko_rerank.evaluate.systems import TOP_N, SystemParts
 from llama_index_ko_rerank.rerank.cross_encoder.postprocessor import CrossEncoderNodePostprocessor
-from llama_index_ko_rerank.train import train_bi_encoder, train_cross_encoder
+from llama_index_ko_rerank.train import TrainingArguments, TrainingResult, train_bi_encoder, train_cross_encoder
 from llama_index_ko_rerank.train.models.scratch import untrained_baseline
 from llama_index_ko_rerank.train.tuning.fusion import fit_weights, group_folds
 
@@ -74,7 +74,7 @@ class ScratchModels:
     def _reranker(self) -> str:
         return self._trained("reranker", train_cross_encoder, max_steps=RERANKER_STEPS)
 
-    def _trained(self, name: str, train: Any, *, max_steps: int | None) -> str:
+    def _trained(self, name: str, train: Callable[..., TrainingResult], *, max_steps: int | None) -> str:
         folder = self.folder / name
         if not (folder / "config.json").exists() and not (folder / "modules.json").exists():
             learning, held_out = self._training_data
@@ -82,11 +82,13 @@ class ScratchModels:
             train(
                 learning,
                 folder,
+                arguments=TrainingArguments(
+                    seed=self.seed,
+                    max_steps=max_steps,
+                    resume=folder.exists(),
+                    show_progress=errors.is_terminal,
+                ),
                 validation=held_out,
-                seed=self.seed,
-                max_steps=max_steps,
-                resume=folder.exists(),
-                show_progress=errors.is_terminal,
             )
         return str(folder)
 

@@ -100,7 +100,7 @@ def test_sentence_pairs_are_learnt_by_their_labels(tmp_path):
     assert result.best_value > result.history[0][1] + 0.4
 
 
-def test_a_transformer_is_trained_with_the_pooling_that_was_asked_for(notices, bare_bert, tmp_path):
+def test_a_transformer_is_trained_with_the_pooling_of_the_arguments(notices, bare_bert, tmp_path):
     result = train_bi_encoder(
         notices,
         tmp_path / "model",

@@ -17,21 +17,22 @@ torch.set_num_threads(1)
 sys.path.insert(0, {tests!r})
 from tests.corpora.training import notice_board
 from llama_index_ko_rerank.errors import DiskFull
-from llama_index_ko_rerank.train import train_bi_encoder
+from llama_index_ko_rerank.train import TrainingArguments, train_bi_encoder
 
 def limit(kilobytes):
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (kilobytes * 1024, resource.RLIM_INFINITY))
 
 options = dict(base={base!r}, epochs=2, batch_size=8, show_progress=False, device="cpu", seed=5)
-unbroken = train_bi_encoder(notice_board(), {folder!r} + "/unbroken", **options)
+unbroken = train_bi_encoder(notice_board(), {folder!r} + "/unbroken", arguments=TrainingArguments(**options))
 limit({kilobytes})
 try:
-    train_bi_encoder(notice_board(), {folder!r} + "/m", **options)
+    train_bi_encoder(notice_board(), {folder!r} + "/m", arguments=TrainingArguments(**options))
 except DiskFull as error:
     print("DiskFull:", "resume=True" in str(error))
 limit(10**9)
-resumed = train_bi_encoder(notice_board(), {folder!r} + "/m", resume=True, **options)
+arguments = TrainingArguments(resume=True, **options)
+resumed = train_bi_encoder(notice_board(), {folder!r} + "/m", arguments=arguments)
 print("same:", (resumed.path / "model.safetensors").read_bytes() == (unbroken.path / "model.safetensors").read_bytes())
 """
 
@@ -41,7 +42,7 @@ NO_MODEL, NO_OPTIMIZER = 8, 256  # kilobytes: no room for the weights; room for 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kilobytes", [NO_MODEL, NO_OPTIMIZER])
-def test_a_full_disk_is_said_and_the_run_can_be_resumed(kilobytes, bare_bert, tmp_path):
+def test_a_full_disk_is_an_error_and_the_run_can_be_resumed(kilobytes, bare_bert, tmp_path):
     code = CODE.format(tests=str(Path(__file__).parent), base=str(bare_bert), folder=str(tmp_path), kilobytes=kilobytes)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False)
 

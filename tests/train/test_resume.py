@@ -41,12 +41,12 @@ def _press_ctrl_c_at_the_first_checkpoint(folder):
 def test_a_resumed_run_ends_with_the_weights_of_an_unbroken_one(kind, notices, bare_bert, tmp_path):
     # The base has dropout, so that random numbers must go on where they stopped, and the run has several epochs.
     train, length = TRAINERS[kind], {"base": str(bare_bert), "epochs": 30, "batch_size": 8}
-    unbroken = train(notices, tmp_path / "unbroken", **length, **OPTIONS)
+    unbroken = train(notices, tmp_path / "unbroken", arguments=TrainingArguments(**length, **OPTIONS))
 
     _press_ctrl_c_at_the_first_checkpoint(tmp_path / "broken")
     with pytest.raises(KeyboardInterrupt):
-        train(notices, tmp_path / "broken", **length, **OPTIONS)
-    resumed = train(notices, tmp_path / "broken", resume=True, **length, **OPTIONS)
+        train(notices, tmp_path / "broken", arguments=TrainingArguments(**length, **OPTIONS))
+    resumed = train(notices, tmp_path / "broken", arguments=TrainingArguments(resume=True, **length, **OPTIONS))
 
     first, second = (load_file(result.path / "model.safetensors") for result in (unbroken, resumed))
     assert all(np.array_equal(first[name], second[name]) for name in first)
@@ -58,14 +58,16 @@ def test_an_interrupted_folder_holds_no_model_and_takes_no_other_run(notices, tm
     train, length = train_bi_encoder, {"epochs": 15, "batch_size": 8}
     _press_ctrl_c_at_the_first_checkpoint(tmp_path / "broken")
     with pytest.raises(KeyboardInterrupt):
-        train(notices, tmp_path / "broken", **length, **OPTIONS)
+        train(notices, tmp_path / "broken", arguments=TrainingArguments(**length, **OPTIONS))
 
     with pytest.raises(UnsuitableModel, match="holds no model"):
         KoreanEmbedding(tmp_path / "broken")
     with pytest.raises(InvalidSetting, match="pass resume=True"):
-        train(notices, tmp_path / "broken", **length, **OPTIONS)
+        train(notices, tmp_path / "broken", arguments=TrainingArguments(**length, **OPTIONS))
     with pytest.raises(InvalidSetting, match="seed=5 then, 6 now"):
-        train(notices, tmp_path / "broken", resume=True, **length, **(OPTIONS | {"seed": 6}))
+        train(
+            notices, tmp_path / "broken", arguments=TrainingArguments(resume=True, **length, **(OPTIONS | {"seed": 6}))
+        )
 
 
 def test_resuming_where_nothing_was_begun_starts_at_step_0_and_says_so(notices, tmp_path, caplog):

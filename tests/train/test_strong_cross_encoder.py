@@ -83,7 +83,7 @@ def test_listnet_is_the_cross_entropy_of_the_softmax_over_a_list(notices, bare_b
     assert value == pytest.approx(by_hand.item(), abs=1e-4)
 
 
-def test_the_steps_of_both_stages_together_stay_within_the_most_that_were_asked_for(notices, bare_bert, tmp_path):
+def test_the_steps_of_both_stages_together_stay_within_max_steps(notices, bare_bert, tmp_path):
     for most, split in ((5, (3, 2)), (2, (1, 1)), (1, (1,))):
         stages = _prepared(notices, tmp_path, STRONG, base=str(bare_bert), max_steps=most).stages
         assert tuple(stage.schedule.steps for stage in stages) == split

@@ -1,1 +1,1 @@
-"""data room."""
+"""Training rows, their splits and their hard negatives."""

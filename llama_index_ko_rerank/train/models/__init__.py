@@ -1,1 +1,1 @@
-"""models room."""
+"""Starting models: from disk or the hub, from nothing, with adapters."""

@@ -7,26 +7,29 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 
+from llama_index_ko_rerank.data.dataset import PairDataset, RetrievalDataset
 from llama_index_ko_rerank.embed import KoreanEmbedding
 from llama_index_ko_rerank.errors import InvalidSetting, ModelNotFound
 from llama_index_ko_rerank.files import write_json_file
+from llama_index_ko_rerank.train.arguments import TrainingArguments
 from llama_index_ko_rerank.train.bi_encoder import train_bi_encoder
 from llama_index_ko_rerank.train.cross_encoder import train_cross_encoder
+from llama_index_ko_rerank.train.model_card import TrainingResult
 from llama_index_ko_rerank.train.models.loading import bi_encoder_base, cross_encoder_base
 from llama_index_ko_rerank.train.models.scratch import untrained_baseline
 from llama_index_ko_rerank.train.recipes.bi_encoder import BOOK_MRC, BOOK_STS
 from llama_index_ko_rerank.train.recipes.cross_encoder import BOOK_RERANK
-from llama_index_ko_rerank.train.recipes.recipe import SCRATCH
+from llama_index_ko_rerank.train.recipes.recipe import SCRATCH, Recipe
 from llama_index_ko_rerank.train.recipes.schedule import choose_device
 from llama_index_ko_rerank.train.reproduce.data import BookData
 
 SETTINGS_FILE = "settings.json"
 _MODELS = "models"
+_Train = Callable[..., TrainingResult]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,30 +123,32 @@ class ReproductionModels:
     def sts(self) -> Path:
         """Train the embedding model on sentence pairs, and return its folder."""
         base = self._settings.bi_encoder_base
-        return self._trained("sts", train_bi_encoder, self._data.sts, base=base, recipe=BOOK_STS)
+        return self._trained("sts", train_bi_encoder, self._data.sts, base, BOOK_STS)
 
     def mrc(self) -> Path:
         """Train that model on questions and contexts, and return its folder."""
         base = str(self.sts())
-        return self._trained("mrc", train_bi_encoder, self._data.mrc, base=base, recipe=BOOK_MRC)
+        return self._trained("mrc", train_bi_encoder, self._data.mrc, base, BOOK_MRC)
 
     def cross_encoder(self) -> Path:
         """Train the cross-encoder on questions and contexts, and return its folder."""
         base = self._settings.cross_encoder_base
-        return self._trained("reranker", train_cross_encoder, self._data.mrc, base=base, recipe=BOOK_RERANK)
+        return self._trained("reranker", train_cross_encoder, self._data.mrc, base, BOOK_RERANK)
 
-    def _trained(self, name: str, train: Callable[..., Any], rows: Any, **settings: Any) -> Path:
+    def _trained(
+        self, name: str, train: _Train, rows: RetrievalDataset | PairDataset, base: str, recipe: Recipe
+    ) -> Path:
         folder = self._folder / name
         if not any((folder / file).exists() for file in ("config.json", "modules.json")):
             self._on_step(f"training {name} on {rows.name} {rows.split}")
-            train(
-                rows,
-                folder,
+            arguments = TrainingArguments(
+                base=base,
+                recipe=recipe,
                 seed=self._settings.seed,
                 resume=folder.exists() and any(folder.iterdir()),
                 show_progress=self._show_progress,
-                **settings,
             )
+            train(rows, folder, arguments=arguments)
         return folder
 
     def _bi_encoder_base(self) -> SentenceTransformer:

@@ -1,1 +1,1 @@
-"""trainer room."""
+"""The training loop: stages, batches, evaluators, checkpoints."""

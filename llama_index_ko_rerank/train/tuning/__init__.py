@@ -1,1 +1,1 @@
-"""tuning room."""
+"""Fitted weights of a search: its retrievers, and the ranker above them."""

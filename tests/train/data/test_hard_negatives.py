@@ -98,7 +98,7 @@ def test_a_margin_of_the_whole_cosine_drops_every_candidate_that_is_like_the_que
     assert wide.sampled > narrow.sampled
 
 
-def test_a_small_collection_has_room_for_fewer_negatives_and_that_is_said(caplog):
+def test_a_small_collection_has_room_for_fewer_negatives_and_logs_it(caplog):
     rows = read_rows(notice_board(PLACES[:4]))
 
     mined = mine_hard_negatives(rows, MiningSettings(negatives=7), seed=0)

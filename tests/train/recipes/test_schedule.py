@@ -11,11 +11,11 @@ NOTHING = {"epochs": None, "batch_size": None, "learning_rate": None, "warmup_st
 
 
 def test_steps_are_epochs_times_batches_rounded_up():
-    plan = resolve_schedule(SCHEDULE, rows=1000, max_steps=None)
+    schedule = resolve_schedule(SCHEDULE, rows=1000, max_steps=None)
 
-    assert plan.steps == 3 * 63
-    assert plan.evaluate_every == 38  # five measurements in 189 steps
-    assert plan.schedule.warmup_steps == 94
+    assert schedule.steps == 3 * 63
+    assert schedule.evaluate_every == 38  # five measurements in 189 steps
+    assert schedule.warmup_steps == 94
 
 
 def test_max_steps_bounds_the_run():
@@ -24,28 +24,28 @@ def test_max_steps_bounds_the_run():
 
 
 def test_warm_up_takes_at_most_half_of_the_run_and_says_so(caplog):
-    plan = resolve_schedule(SCHEDULE, rows=160, max_steps=None)
+    schedule = resolve_schedule(SCHEDULE, rows=160, max_steps=None)
 
-    assert plan.schedule.warmup_steps == 15
+    assert schedule.warmup_steps == 15
     assert "the run has 30 steps, so warm-up takes 15 of them and not 100" in caplog.text
 
 
 def test_a_warm_up_that_fits_is_left_alone(caplog):
     with caplog.at_level(logging.INFO):
-        assert resolve_schedule(SCHEDULE, rows=16_000, max_steps=None).schedule.warmup_steps == 100
+        assert resolve_schedule(SCHEDULE, rows=16_000, max_steps=None).warmup_steps == 100
     assert not caplog.records
 
 
 def test_a_batch_never_wants_more_rows_than_there_are_contexts(caplog):
     contexts = [f"글 {n % 12}" for n in range(36)]
 
-    plan = resolve_schedule(SCHEDULE, rows=36, max_steps=None, contexts=contexts)
+    schedule = resolve_schedule(SCHEDULE, rows=36, max_steps=None, contexts=contexts)
 
-    assert plan.schedule.batch_size == 12
+    assert schedule.batch_size == 12
     assert "a batch has 12 rows and not 16" in caplog.text
 
 
-def test_rows_of_a_much_asked_context_that_find_no_batch_are_counted(caplog):
+def test_rows_of_a_context_with_many_questions_that_find_no_batch_are_counted(caplog):
     contexts = ["글"] * 10 + [f"글 {n}" for n in range(22)]
 
     resolve_schedule(SCHEDULE, rows=32, max_steps=None, contexts=contexts)  # two batches an epoch, each with "글" once

@@ -35,7 +35,7 @@ class Oracle(BaseRetriever):
         return [NodeWithScore(node=TextNode(id_=f"p{index}", text=""), score=score) for index, score in found]
 
 
-def test_legs_that_know_different_questions_are_both_kept():
+def test_retrievers_that_know_different_questions_are_both_kept():
     fitted = fit_weights({"even": Oracle(lambda n: n % 2 == 0), "odd": Oracle(lambda n: n % 2 == 1)}, DATASET)
     assert fitted.dropped == ()
     assert fitted.gain.low > 0.1
@@ -43,8 +43,8 @@ def test_legs_that_know_different_questions_are_both_kept():
 
 
 def test_a_leg_that_knows_nothing_is_dropped():
-    legs = {"good": Oracle(lambda n: n % 5 != 0), "ignorant": Oracle(lambda n: False)}
-    fitted = fit_weights(legs, DATASET)
+    retrievers = {"good": Oracle(lambda n: n % 5 != 0), "ignorant": Oracle(lambda n: False)}
+    fitted = fit_weights(retrievers, DATASET)
     assert fitted.best_retriever == "good"
     assert fitted.weights == {"good": 1.0, "ignorant": 0.0}
     assert fitted.dropped == ("ignorant",)
@@ -54,19 +54,19 @@ def test_a_leg_that_knows_nothing_is_dropped():
 def test_a_gain_within_its_standard_error_is_taken_for_luck(losses, is_kept):
     wins = (0, 10, 15, 30)
     close = {*wins, *losses}
-    legs = {
+    retrievers = {
         "good": Oracle(lambda n: n not in wins, gap=lambda n: 0.1 if n in close else 1.0),
         "lucky": Oracle(lambda n: n in wins, gap=lambda n: 1.0 if n in close else 0.1),
     }
-    fitted = fit_weights(legs, DATASET)
+    fitted = fit_weights(retrievers, DATASET)
     assert fitted.gain.value > 0
     assert (fitted.weights["lucky"] > 0) == is_kept
 
 
 def test_the_fitted_hybrid_gives_the_fitted_value():
-    legs = {"even": Oracle(lambda n: n % 2 == 0), "odd": Oracle(lambda n: n % 2 == 1)}
-    fitted = fit_weights(legs, DATASET, metric="hit@1")
-    retriever = fitted.retriever(legs)
+    retrievers = {"even": Oracle(lambda n: n % 2 == 0), "odd": Oracle(lambda n: n % 2 == 1)}
+    fitted = fit_weights(retrievers, DATASET, metric="hit@1")
+    retriever = fitted.retriever(retrievers)
     hits = [
         retriever.retrieve(question.text)[0].node.node_id == question.passage_ids[0] for question in DATASET.questions
     ]
@@ -74,21 +74,21 @@ def test_the_fitted_hybrid_gives_the_fitted_value():
 
 
 @pytest.mark.parametrize("fusion", ["convex", "rrf"])
-def test_three_legs_are_fitted_by_turns(fusion):
-    legs = {str(rest): Oracle(lambda n, rest=rest: n % 3 == rest) for rest in range(3)}
-    fitted = fit_weights(legs, DATASET, fusion=fusion)
+def test_three_retrievers_are_fitted_by_turns(fusion):
+    retrievers = {str(rest): Oracle(lambda n, rest=rest: n % 3 == rest) for rest in range(3)}
+    fitted = fit_weights(retrievers, DATASET, fusion=fusion)
     assert set(fitted.weights) == {"0", "1", "2"}
     assert fitted.gain.value >= 0 or fitted.dropped
 
 
 def test_the_same_seed_gives_the_same_weights():
-    legs = {"even": Oracle(lambda n: n % 2 == 0), "odd": Oracle(lambda n: n % 2 == 1)}
-    assert fit_weights(legs, DATASET, seed=3) == fit_weights(legs, DATASET, seed=3)
+    retrievers = {"even": Oracle(lambda n: n % 2 == 0), "odd": Oracle(lambda n: n % 2 == 1)}
+    assert fit_weights(retrievers, DATASET, seed=3) == fit_weights(retrievers, DATASET, seed=3)
 
 
-def test_one_leg_or_an_unknown_metric_is_refused():
+def test_one_retriever_or_an_unknown_metric_is_refused():
     leg = Oracle(lambda n: True)
-    with pytest.raises(InvalidSetting, match="2 legs"):
+    with pytest.raises(InvalidSetting, match="2 retrievers"):
         fit_weights({"only": leg}, DATASET)
     with pytest.raises(InvalidSetting, match=r"did you mean 'mrr@10'"):
         fit_weights({"a": leg, "b": leg}, DATASET, metric="mrr@1")
