@@ -134,7 +134,7 @@ def cross_encoder_base(
     if base == PRETRAINED and not Path(base).is_dir():
         model = load_pretrained_cross_encoder(num_labels=num_labels, seed=seed, device=device)
         _name_classes(model, class_names)
-        return Base(base, None, model, max_tokens=model.max_seq_length)
+        return StartingModel(base, None, model, max_tokens=model.max_seq_length)
     if base == SCRATCH:
         with no_library_bars():
             model = small_cross_encoder(texts, seed=seed, device=device, num_labels=num_labels)
