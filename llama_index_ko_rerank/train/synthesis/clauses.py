@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from llama_index_ko_rerank.train.synthesis.conjugation import is_declarative, is_past, join_strength
-from llama_index_ko_rerank.train.synthesis.lexicon import ASKING, POINTING, POINTING_NOUNS, SENTENCE_ADVERBS
+from llama_index_ko_rerank.train.synthesis.inflection import is_declarative, is_past, join_strength, with_particle
+from llama_index_ko_rerank.train.synthesis.nouns import ASKING, POINTING, POINTING_NOUNS, SENTENCE_ADVERBS
 from llama_index_ko_rerank.train.synthesis.parsing import Sentence, Word
-from llama_index_ko_rerank.train.synthesis.particles import with_particle
 
 LONGEST_CLAUSE = 62
 _SUBJECT = frozenset(["이", "가", "께서", "은", "는"])

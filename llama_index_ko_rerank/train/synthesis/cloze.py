@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from random import Random
 
 from llama_index_ko_rerank.train.synthesis.clauses import Clause, is_verbal
-from llama_index_ko_rerank.train.synthesis.conjugation import (
+from llama_index_ko_rerank.train.synthesis.draft import Draft, Piece, asking, draw_register, piece_of, pieces_of
+from llama_index_ko_rerank.train.synthesis.inflection import (
     NO_PREDICATE,
     Register,
     copula_question,
@@ -16,9 +17,11 @@ from llama_index_ko_rerank.train.synthesis.conjugation import (
     to_adnominal,
     to_question,
 )
-from llama_index_ko_rerank.train.synthesis.draft import Draft, Piece, asking, draw_register, piece_of, pieces_of
-from llama_index_ko_rerank.train.synthesis.lexicon import DONE_TO_PEOPLE, HUMAN_ACTS, MADE_OF, PARTS_OF_TIME
-from llama_index_ko_rerank.train.synthesis.noun_types import (
+from llama_index_ko_rerank.train.synthesis.nouns import (
+    DONE_TO_PEOPLE,
+    HUMAN_ACTS,
+    MADE_OF,
+    PARTS_OF_TIME,
     NounKind,
     head_noun,
     how_many,

@@ -13,13 +13,11 @@ from llama_index_ko_rerank.data.dataset import Passage
 from llama_index_ko_rerank.errors import EmptyCorpus, InvalidSetting, nearest
 from llama_index_ko_rerank.train.synthesis.clauses import clauses_of
 from llama_index_ko_rerank.train.synthesis.cloze import cloze_drafts
-from llama_index_ko_rerank.train.synthesis.definitions import definition_drafts
-from llama_index_ko_rerank.train.synthesis.draft import KINDS, Draft, Kind
+from llama_index_ko_rerank.train.synthesis.draft import KINDS, Draft, Kind, Noise, noisy_text
 from llama_index_ko_rerank.train.synthesis.filters import question_fault, question_key
-from llama_index_ko_rerank.train.synthesis.headings import heading_drafts
 from llama_index_ko_rerank.train.synthesis.keyphrases import KeyPhrase, TermIndex, key_phrase_query, key_phrases
-from llama_index_ko_rerank.train.synthesis.noise import Noise, noisy_text
 from llama_index_ko_rerank.train.synthesis.parsing import ParsedPassage, parse_passages, tidy
+from llama_index_ko_rerank.train.synthesis.templates import definition_drafts, heading_drafts
 
 _logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from random import Random
 import numpy as np
 from numpy.typing import NDArray
 
-from llama_index_ko_rerank.train.synthesis.noun_types import is_vague, kind_of, phrase_text
+from llama_index_ko_rerank.train.synthesis.nouns import is_vague, kind_of, phrase_text
 from llama_index_ko_rerank.train.synthesis.parsing import ParsedPassage, Sentence
 
 MOST_PHRASES = 16

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llama_index_ko_rerank.train.synthesis.particles import final_sound, particle_after, with_particle
+from llama_index_ko_rerank.train.synthesis.inflection import final_sound, particle_after, with_particle
 
 SYLLABLES = st.characters(min_codepoint=0xAC00, max_codepoint=0xD7A3)
 

@@ -5,11 +5,10 @@ import pytest
 from llama_index_ko_rerank.data import Passage
 from llama_index_ko_rerank.errors import InvalidSetting
 from llama_index_ko_rerank.text.tokenizers import MorphemeTokenizer
-from llama_index_ko_rerank.train.synthesis.conjugation import to_adnominal, to_question
-from llama_index_ko_rerank.train.synthesis.draft import Draft, Piece
+from llama_index_ko_rerank.train.synthesis.draft import Draft, Noise, Piece, drop_space, noisy_text
 from llama_index_ko_rerank.train.synthesis.generate import make_questions
-from llama_index_ko_rerank.train.synthesis.noise import Noise, drop_space, noisy_text
-from llama_index_ko_rerank.train.synthesis.noun_types import how_many
+from llama_index_ko_rerank.train.synthesis.inflection import to_adnominal, to_question
+from llama_index_ko_rerank.train.synthesis.nouns import how_many
 from llama_index_ko_rerank.train.synthesis.parsing import heading_of, parse_passages, tidy
 from tests.corpora.synthesis import LIBRARY
 
