@@ -16,10 +16,10 @@ from llama_index_ko_rerank.data.dataset import Passage, Question
 from llama_index_ko_rerank.errors import EmptyCorpus, MalformedData
 from llama_index_ko_rerank.files import write_json_file
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
+from llama_index_ko_rerank.train.data.splits import split_by_document
 from llama_index_ko_rerank.train.synthesis.filters import filter_by_search
 from llama_index_ko_rerank.train.synthesis.generate import make_questions
 from llama_index_ko_rerank.train.synthesis.llm import questions_from_llm
-from llama_index_ko_rerank.train.synthesis.split import split_by_document
 
 if TYPE_CHECKING:
     from llama_index.core.llms import LLM

@@ -1,4 +1,4 @@
-"""Which made questions are worth keeping, judged by their words alone, or by the rank at which a search finds them."""
+"""Filters of made questions: by their wording, by repeats, and by the rank at which a search finds their passage."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 
@@ -55,6 +55,28 @@ def _joined(text: str) -> str:
 def question_key(text: str) -> str:
     """Bring a question to the form by which two are the same: no spaces, no punctuation, lower case."""
     return "".join(mark for mark in text.lower() if mark.isalnum())
+
+
+class _Made(Protocol):
+    @property
+    def text(self) -> str: ...
+
+    @property
+    def passage_id(self) -> str: ...
+
+
+_Question = TypeVar("_Question", bound=_Made)
+
+
+def distinct_questions(questions: Sequence[_Question]) -> list[_Question]:
+    """Drop questions that two passages would answer, and repeats within one; the first of them stays."""
+    passages: dict[str, set[str]] = {}
+    for question in questions:
+        passages.setdefault(question_key(question.text), set()).add(question.passage_id)
+    first: dict[str, _Question] = {}
+    for question in questions:
+        first.setdefault(question_key(question.text), question)
+    return [question for key, question in first.items() if len(passages[key]) == 1]
 
 
 @dataclass(frozen=True, slots=True)

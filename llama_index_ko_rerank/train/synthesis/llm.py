@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from llama_index_ko_rerank.data.dataset import Passage
 from llama_index_ko_rerank.errors import EmptyCorpus, InvalidSetting, MalformedData
 from llama_index_ko_rerank.text.normalize import normalize
-from llama_index_ko_rerank.train.synthesis.filters import question_fault, question_key
+from llama_index_ko_rerank.train.synthesis.filters import distinct_questions, question_fault
 
 if TYPE_CHECKING:
     from llama_index.core.llms import LLM
@@ -87,7 +87,7 @@ def questions_from_llm(
     for batch in batches:
         reply = str(llm.complete(_prompt(batch, per_passage)))
         found += _read_or_report(reply, batch, per_passage, on_failure)
-    return _distinct(found)
+    return distinct_questions(found)
 
 
 async def aquestions_from_llm(
@@ -126,7 +126,7 @@ async def aquestions_from_llm(
         return _read_or_report(reply, batch, per_passage, on_failure)
 
     answered = await asyncio.gather(*(ask(batch) for batch in batches))
-    return _distinct([question for questions in answered for question in questions])
+    return distinct_questions([question for questions in answered for question in questions])
 
 
 def _batches(passages: Sequence[Passage], per_passage: int, batch_size: int) -> list[Sequence[Passage]]:
@@ -202,11 +202,3 @@ def _is_text(value: object) -> bool:
 
 def _names(batch: Sequence[Passage]) -> str:
     return ", ".join(repr(passage.id) for passage in batch)
-
-
-def _distinct(questions: Sequence[LLMQuestion]) -> list[LLMQuestion]:
-    passages: dict[str, set[str]] = {}
-    for question in questions:
-        passages.setdefault(question_key(question.text), set()).add(question.passage_id)
-    kept = {question_key(q.text): q for q in reversed(questions) if len(passages[question_key(q.text)]) == 1}
-    return [question for question in questions if kept.get(question_key(question.text)) is question]

@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from llama_index_ko_rerank.train.synthesis.clauses import is_damaged, is_verbal, points_elsewhere
-from llama_index_ko_rerank.train.synthesis.conjugation import action_of, copula_question, is_declarative, join_strength
 from llama_index_ko_rerank.train.synthesis.draft import Draft, Piece, asking, draw_register, pieces_of
-from llama_index_ko_rerank.train.synthesis.lexicon import ACTIONS
-from llama_index_ko_rerank.train.synthesis.noun_types import has_class, is_vague, kind_of
+from llama_index_ko_rerank.train.synthesis.inflection import action_of, copula_question, is_declarative, join_strength
+from llama_index_ko_rerank.train.synthesis.nouns import ACTIONS, has_class, is_vague, kind_of
 from llama_index_ko_rerank.train.synthesis.parsing import Sentence, Word
 
 _SHORT_HEADING, _LONGEST_HEADING, _SHORT_TITLE, _LONGEST_TITLE = 8, 50, 15, 40

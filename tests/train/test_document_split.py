@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from llama_index_ko_rerank.data import Passage
 from llama_index_ko_rerank.data.near_duplicates import NEAR, find_near_duplicates, minhash_signatures
 from llama_index_ko_rerank.errors import EmptyCorpus, InvalidSetting
-from llama_index_ko_rerank.train.synthesis.split import split_by_document
+from llama_index_ko_rerank.train.data.splits import split_by_document
 
 WORDS = [
     *("강", "산", "바다", "들판", "마을", "도서관", "시장", "다리", "언덕", "우체국"),

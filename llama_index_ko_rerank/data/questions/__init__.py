@@ -1,1 +1,0 @@
-"""The rules by which `synthesize` turns a passage into questions: particles, predicates, clauses, blanks, phrases."""
