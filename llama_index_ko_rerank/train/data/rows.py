@@ -18,7 +18,7 @@ from llama_index_ko_rerank.data.random_negatives import irrelevant_contexts
 from llama_index_ko_rerank.errors import EmptyCorpus, MalformedData
 from llama_index_ko_rerank.text.normalize import normalize
 from llama_index_ko_rerank.train.models.loading import StartingModel
-from llama_index_ko_rerank.train.synthesis.noise import drop_space
+from llama_index_ko_rerank.train.synthesis.draft import drop_space
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""synthesis room."""
+"""Synthetic queries: questions made from passages by rules or by an LLM."""
