@@ -24,7 +24,7 @@ from llama_index_ko_rerank.errors import (
     ModelMismatch,
     ModelNotFound,
 )
-from llama_index_ko_rerank.scale.ray.plan import make_shards
+from llama_index_ko_rerank.scale.ray.ingestion import make_shards
 from llama_index_ko_rerank.store.sharded import Shards
 from tests.bigram_embedding import BigramEmbedding
 from tests.corpora.cli import RULES

@@ -35,7 +35,7 @@ from llama_index_ko_rerank.evaluate.report import installed_versions
 from llama_index_ko_rerank.files import write_json_file
 from llama_index_ko_rerank.ingest.sync import SyncReport
 from llama_index_ko_rerank.scale import ingest_passages, open_passages
-from llama_index_ko_rerank.scale.ray.session import ray_session
+from llama_index_ko_rerank.scale.ray.pipeline import ray_session
 from llama_index_ko_rerank.store import build_index
 from llama_index_ko_rerank.store.index_folder import IndexFolder
 from llama_index_ko_rerank.store.sharded import find_shards

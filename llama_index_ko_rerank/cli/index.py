@@ -138,7 +138,7 @@ class _RayIndexing:
     ) -> None:
         from llama_index_ko_rerank.collection import Collection
         from llama_index_ko_rerank.extras import require_ray
-        from llama_index_ko_rerank.scale.ray.plan import choose_shards
+        from llama_index_ko_rerank.scale.ray.ingestion import choose_shards
 
         require_ray()
         choose_shards(folder, shards)
@@ -203,7 +203,7 @@ def _index_into_qdrant(
     from llama_index_ko_rerank.extras import require_ray
     from llama_index_ko_rerank.scale import open_passages
     from llama_index_ko_rerank.scale.qdrant import ingest_passages_into_qdrant
-    from llama_index_ko_rerank.scale.qdrant.connecting import check_url
+    from llama_index_ko_rerank.scale.qdrant.client import check_url
 
     check_url(url)
     if "/" in name:

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 from llama_index_ko_rerank._lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from llama_index_ko_rerank.scale.ray.ingestion import ingest_files, ingest_passages
-    from llama_index_ko_rerank.scale.ray.passages import open_passages
-    from llama_index_ko_rerank.scale.ray.plan import plan_shards
+    from llama_index_ko_rerank.scale.ray.encoding import open_passages
+    from llama_index_ko_rerank.scale.ray.ingestion import ingest_files, ingest_passages, plan_shards
 
 __all__ = [
     "ingest_files",
@@ -27,7 +26,7 @@ __getattr__, __dir__ = lazy_exports(
     {
         "ingest_files": "ray.ingestion",
         "ingest_passages": "ray.ingestion",
-        "open_passages": "ray.passages",
-        "plan_shards": "ray.plan",
+        "open_passages": "ray.encoding",
+        "plan_shards": "ray.ingestion",
     },
 )

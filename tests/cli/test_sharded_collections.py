@@ -12,7 +12,7 @@ from llama_index_ko_rerank.collection import CollectionSettings, index_folder, w
 from llama_index_ko_rerank.data import dataset_nodes, load_dataset
 from llama_index_ko_rerank.embed import KoreanEmbedding
 from llama_index_ko_rerank.errors import InvalidSetting
-from llama_index_ko_rerank.scale.ray.plan import make_shards
+from llama_index_ko_rerank.scale.ray.ingestion import make_shards
 from llama_index_ko_rerank.store import build_index
 from llama_index_ko_rerank.store.sharded import ShardedVectorStore, Shards, find_shards
 

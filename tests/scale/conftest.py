@@ -15,7 +15,7 @@ def model():
 @pytest.fixture(scope="module")
 def cluster():
     """One cluster for all tests of a file, since starting it takes longer than they do."""
-    from llama_index_ko_rerank.scale.ray.session import ray_session
+    from llama_index_ko_rerank.scale.ray.pipeline import ray_session
 
     with ExitStack() as stack:
         stack.enter_context(ray_session(None, 2))

@@ -8,7 +8,7 @@ from qdrant_client import QdrantClient
 
 from llama_index_ko_rerank.errors import InvalidFilter, UnsupportedQuery
 from llama_index_ko_rerank.scale.qdrant import build_qdrant_index
-from llama_index_ko_rerank.scale.qdrant.conditions import restriction
+from llama_index_ko_rerank.scale.qdrant.filters import restriction
 from llama_index_ko_rerank.store.filters import compile_filters, matches
 
 OP = FilterOperator

@@ -49,8 +49,8 @@ def test_words_find_what_our_own_index_finds_with_the_same_scores(ours, index, q
 
 def test_a_passage_that_a_view_did_not_list_gets_that_views_score(ours, index, monkeypatch):
     # Two candidates a view, so that nearly every passage of one view's list is missing in the other's.
-    monkeypatch.setattr("llama_index_ko_rerank.scale.qdrant.lexical._FEWEST_CANDIDATES", 2)
-    monkeypatch.setattr("llama_index_ko_rerank.scale.qdrant.lexical._CANDIDATES_A_RESULT", 1)
+    monkeypatch.setattr("llama_index_ko_rerank.scale.qdrant.retriever._FEWEST_CANDIDATES", 2)
+    monkeypatch.setattr("llama_index_ko_rerank.scale.qdrant.retriever._CANDIDATES_A_RESULT", 1)
     expected = {
         result.node.node_id: result.score
         for result in KoreanBM25Retriever.from_index(ours, similarity_top_k=40).retrieve("도서관 강좌 이용료")

@@ -296,7 +296,7 @@ def test_what_a_server_refuses_is_an_error_of_this_package(refusing, status, bod
 
 
 def test_a_write_that_stops_half_way_says_how_far_it_came_and_can_be_repeated(build, monkeypatch):
-    monkeypatch.setattr("llama_index_ko_rerank.scale.qdrant.collection._POINTS_A_REQUEST", 2)
+    monkeypatch.setattr("llama_index_ko_rerank.scale.qdrant.client._POINTS_A_REQUEST", 2)
     store = build(notices()[:1]).vector_store
     client, sent = store.client, []
 

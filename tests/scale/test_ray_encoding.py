@@ -13,11 +13,9 @@ from llama_index_ko_rerank.data.nodes import dataset_nodes
 from llama_index_ko_rerank.errors import DatasetUnavailable, MalformedData, MissingExtra
 from llama_index_ko_rerank.extras import require_ray
 from llama_index_ko_rerank.ingest.sync import create_empty_index, plan_sync, run_sync
-from llama_index_ko_rerank.scale.ray.encoding import FileEncoder, PassageEncoder, file_item
-from llama_index_ko_rerank.scale.ray.passages import open_passages
-from llama_index_ko_rerank.scale.ray.plan import make_shards, plan_shards
-from llama_index_ko_rerank.scale.ray.rows import read_rows
-from llama_index_ko_rerank.scale.ray.writing import ShardWriter
+from llama_index_ko_rerank.scale.ray.encoding import FileEncoder, PassageEncoder, file_item, open_passages
+from llama_index_ko_rerank.scale.ray.ingestion import make_shards, plan_shards
+from llama_index_ko_rerank.scale.ray.pipeline import ShardWriter, read_rows
 from llama_index_ko_rerank.store import build_index
 from llama_index_ko_rerank.store.sharded import Shards
 from tests.scale.index_contents import check_equal, contents

@@ -13,9 +13,9 @@ from llama_index_ko_rerank.data import dataset_nodes
 from llama_index_ko_rerank.data.dataset import Passage, RetrievalDataset
 from llama_index_ko_rerank.errors import DuplicateNodeId, IndexExists, IndexNotFound, StoreError
 from llama_index_ko_rerank.scale.qdrant import build_qdrant_index, ingest_passages_into_qdrant, open_qdrant_index
-from llama_index_ko_rerank.scale.qdrant.connecting import connected
+from llama_index_ko_rerank.scale.qdrant.client import connected
 from llama_index_ko_rerank.scale.qdrant.sparse import VIEWS
-from llama_index_ko_rerank.scale.ray.passages import PassageSource
+from llama_index_ko_rerank.scale.ray.encoding import PassageSource
 
 pytestmark = pytest.mark.slow
 

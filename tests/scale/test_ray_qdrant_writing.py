@@ -12,12 +12,10 @@ from llama_index_ko_rerank.data.dataset import Passage, RetrievalDataset
 from llama_index_ko_rerank.data.nodes import dataset_nodes
 from llama_index_ko_rerank.errors import DimensionMismatch, IndexExists, InvalidSetting, StoreError
 from llama_index_ko_rerank.scale.qdrant import build_qdrant_index, ingest_passages_into_qdrant
-from llama_index_ko_rerank.scale.qdrant.collection import Collection
-from llama_index_ko_rerank.scale.qdrant.connecting import connect, connected
-from llama_index_ko_rerank.scale.qdrant.ray_encoding import HANDED, CountingPassageEncoder, measure
-from llama_index_ko_rerank.scale.qdrant.ray_writing import QdrantWriter
+from llama_index_ko_rerank.scale.qdrant.client import QdrantCollection, connect, connected
+from llama_index_ko_rerank.scale.qdrant.ingestion import HANDED, CountingPassageEncoder, QdrantWriter, measure
 from llama_index_ko_rerank.scale.qdrant.sparse import VIEWS, TokenCounts
-from llama_index_ko_rerank.scale.ray.passages import PassageSource
+from llama_index_ko_rerank.scale.ray.encoding import PassageSource
 from tests.corpora.qdrant import BigramEmbedding
 
 PASSAGES = tuple(
@@ -57,7 +55,7 @@ def batch(passages):
 def start(place, manifest):
     """Make the empty collection of a build."""
     with connected(place, None) as client:
-        Collection(client, "rules.0123abcd").create(replace(manifest, complete=False))
+        QdrantCollection(client, "rules.0123abcd").create(replace(manifest, complete=False))
     return QdrantWriter(place, None, "rules.0123abcd", manifest)
 
 
@@ -82,7 +80,7 @@ def test_passages_become_the_points_of_one_process(place, built, handed):
     assert writer.write(handed) == 300
     assert writer.finish() == 300
     with connected(place, None) as client:
-        same(content(Collection(client, "rules.0123abcd")), content(built))
+        same(content(QdrantCollection(client, "rules.0123abcd")), content(built))
 
 
 def test_a_writer_that_died_half_way_is_given_its_work_again(place, built, handed):
@@ -96,7 +94,7 @@ def test_a_writer_that_died_half_way_is_given_its_work_again(place, built, hande
     second.write(handed[100:200])
     assert second.finish() == 300
     with connected(place, None) as client:
-        same(content(Collection(client, "rules.0123abcd")), content(built))
+        same(content(QdrantCollection(client, "rules.0123abcd")), content(built))
 
 
 def test_the_lengths_of_all_batches_are_those_of_the_whole(built):

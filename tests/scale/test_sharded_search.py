@@ -17,7 +17,7 @@ from llama_index_ko_rerank.embed import embedding_identity
 from llama_index_ko_rerank.errors import DamagedIndex, IndexExists, IndexNotFound, InvalidSetting, ModelMismatch
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
 from llama_index_ko_rerank.retrieve.sharded import sharded_words
-from llama_index_ko_rerank.scale.ray.plan import choose_shards, make_shards
+from llama_index_ko_rerank.scale.ray.ingestion import choose_shards, make_shards
 from llama_index_ko_rerank.store import DurableFaissVectorStore
 from llama_index_ko_rerank.store.index import index_over
 from llama_index_ko_rerank.store.sharded import ShardedVectorStore, Shards, find_shards, shard_of

@@ -9,9 +9,8 @@ from llama_index_ko_rerank.extras import require
 
 if TYPE_CHECKING:
     from llama_index_ko_rerank.scale.qdrant.index import build_qdrant_index, open_qdrant_index
-    from llama_index_ko_rerank.scale.qdrant.lexical import KoreanQdrantRetriever
-    from llama_index_ko_rerank.scale.qdrant.ray_ingestion import ingest_passages_into_qdrant
-    from llama_index_ko_rerank.scale.qdrant.statistics import QdrantStatistics
+    from llama_index_ko_rerank.scale.qdrant.ingestion import ingest_passages_into_qdrant
+    from llama_index_ko_rerank.scale.qdrant.retriever import KoreanQdrantRetriever, QdrantStatistics
     from llama_index_ko_rerank.scale.qdrant.vector_store import KoreanQdrantVectorStore
 
 __all__ = [
@@ -24,11 +23,11 @@ __all__ = [
 ]
 
 _MODULES = {
-    "KoreanQdrantRetriever": "lexical",
+    "KoreanQdrantRetriever": "retriever",
     "KoreanQdrantVectorStore": "vector_store",
-    "QdrantStatistics": "statistics",
+    "QdrantStatistics": "retriever",
     "build_qdrant_index": "index",
-    "ingest_passages_into_qdrant": "ray_ingestion",
+    "ingest_passages_into_qdrant": "ingestion",
     "open_qdrant_index": "index",
 }
 

@@ -5,24 +5,106 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from llama_index.core.bridge.pydantic import PrivateAttr
-from llama_index.core.schema import BaseNode
+from llama_index.core.schema import BaseNode, MetadataMode
 from llama_index.core.vector_stores.types import (
     MetadataFilters,
     VectorStoreQuery,
     VectorStoreQueryResult,
 )
-from qdrant_client import QdrantClient
+from numpy.typing import NDArray
+from qdrant_client import QdrantClient, models
 
-from llama_index_ko_rerank.errors import InvalidSetting
-from llama_index_ko_rerank.scale.qdrant.collection import Collection
-from llama_index_ko_rerank.scale.qdrant.conditions import restriction
+from llama_index_ko_rerank.errors import DimensionMismatch, InvalidSetting
+from llama_index_ko_rerank.scale.qdrant.client import DENSE, QdrantCollection
+from llama_index_ko_rerank.scale.qdrant.filters import restriction
 from llama_index_ko_rerank.scale.qdrant.manifest import Manifest
-from llama_index_ko_rerank.scale.qdrant.payloads import from_payload
-from llama_index_ko_rerank.scale.qdrant.sparse import SparseEncoder
-from llama_index_ko_rerank.scale.qdrant.writing import check_dimension, write_nodes
+from llama_index_ko_rerank.scale.qdrant.points import from_payload, point_id, to_payload
+from llama_index_ko_rerank.scale.qdrant.sparse import VIEWS, SparseEncoder, TokenCounts, count_texts
 from llama_index_ko_rerank.store.async_store import AsyncVectorStoreMixin, check_ids, reject_options, validate_query
+from llama_index_ko_rerank.store.faiss.normalize import normalize_embeddings
 from llama_index_ko_rerank.store.filters import compile_filters
+from llama_index_ko_rerank.store.sqlite.rows import NodeRow, to_rows
+
+
+def write_nodes(
+    collection: QdrantCollection,
+    nodes: Sequence[BaseNode],
+    encoder: SparseEncoder,
+    *,
+    dimension: int,
+    counts: Mapping[str, Sequence[TokenCounts]] | None = None,
+) -> None:
+    """Write nodes with their vectors, replacing those of their ids.
+
+    Args:
+        collection: Where to.
+        nodes: At least one, each with its embedding.
+        encoder: What makes the sparse vectors of the collection.
+        dimension: The length of its dense vectors.
+        counts: The tokens of each node where they are counted already (see `count_texts`).
+
+    Raises:
+        DuplicateNodeId, InvalidNode, InvalidText, InvalidVector, DimensionMismatch: Before anything is written.
+        StoreError: One of its kinds: it could not all be written; the message says how many nodes were.
+    """
+    rows = to_rows(nodes)
+    vectors = normalize_embeddings([node.embedding for node in nodes], [f"node {node.node_id!r}" for node in nodes])
+    check_dimension(vectors.shape[1], dimension, collection.name)
+    counts = counts or count_texts(lexical_texts(nodes), encoder.morphemes.user_words)
+    write_rows(collection, rows, vectors, encoder, counts=counts)
+
+
+def write_rows(
+    collection: QdrantCollection,
+    rows: Sequence[NodeRow],
+    vectors: NDArray[np.float32],
+    encoder: SparseEncoder,
+    *,
+    counts: Mapping[str, Sequence[TokenCounts]],
+) -> None:
+    """Write what `write_nodes` makes of nodes, replacing the points of their ids.
+
+    Args:
+        collection: Where to.
+        rows: The nodes.
+        vectors: Their unit vectors, of shape (nodes, dimension).
+        encoder: What makes the sparse vectors of the collection.
+        counts: The tokens of each node.
+
+    Raises:
+        StoreError: One of its kinds, as in `write_nodes`.
+    """
+    sparse = {view: [encoder.passage(view, one) for one in counts[view]] for view in VIEWS}
+    collection.upsert(
+        [
+            models.PointStruct(
+                id=point_id(row.node_id),
+                vector={DENSE: vectors[place].tolist(), **{view: sparse[view][place] for view in VIEWS}},
+                payload=to_payload(row),
+            )
+            for place, row in enumerate(rows)
+        ]
+    )
+
+
+def check_dimension(length: int, dimension: int, name: str) -> None:
+    """Refuse a vector of another length than the collection holds.
+
+    Raises:
+        DimensionMismatch: Naming both.
+    """
+    if length != dimension:
+        raise DimensionMismatch(
+            f"the collection {name!r} holds vectors of {dimension} numbers, this one has {length}; embed with the "
+            "model that it was built with"
+        )
+
+
+def lexical_texts(nodes: Sequence[BaseNode]) -> list[str]:
+    """Return what is searched by words: the text with the metadata that an embedding model would see."""
+    return [node.get_content(metadata_mode=MetadataMode.EMBED) for node in nodes]
 
 
 class KoreanQdrantVectorStore(AsyncVectorStoreMixin):
@@ -47,7 +129,7 @@ class KoreanQdrantVectorStore(AsyncVectorStoreMixin):
     flat_metadata: bool = False
     collection_name: str
 
-    _collection: Collection = PrivateAttr()
+    _collection: QdrantCollection = PrivateAttr()
     _manifest: Manifest = PrivateAttr()
     _encoder: SparseEncoder = PrivateAttr()
 
@@ -66,7 +148,7 @@ class KoreanQdrantVectorStore(AsyncVectorStoreMixin):
             embedding_identity: Compared with the recorded one where given.
         """
         super().__init__(collection_name=collection_name)  # type: ignore[call-arg]  # pydantic
-        self._collection = Collection.behind(client, collection_name)
+        self._collection = QdrantCollection.behind(client, collection_name)
         self._manifest = self._collection.manifest()
         if embedding_identity is not None:
             self._manifest.check_model(embedding_identity)
@@ -83,7 +165,7 @@ class KoreanQdrantVectorStore(AsyncVectorStoreMixin):
         return self._collection.client
 
     @property
-    def collection(self) -> Collection:
+    def collection(self) -> QdrantCollection:
         """The collection below."""
         return self._collection
 

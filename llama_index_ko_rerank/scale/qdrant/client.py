@@ -2,24 +2,112 @@
 
 from __future__ import annotations
 
+import sqlite3
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from json import JSONDecodeError
+from pathlib import Path
 from typing import Any
 
+from grpc import RpcError, StatusCode  # type: ignore[import-untyped]  # grpc has no types
 from qdrant_client import QdrantClient, models
+from qdrant_client.common.client_exceptions import QdrantException
+from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from llama_index_ko_rerank.errors import StoreError
-from llama_index_ko_rerank.scale.qdrant.failures import qdrant_call
+from llama_index_ko_rerank.errors import (
+    DiskFull,
+    IndexNotFound,
+    IndexReadOnly,
+    InvalidSetting,
+    KoRerankError,
+    QdrantUnavailable,
+    StoreError,
+)
 from llama_index_ko_rerank.scale.qdrant.manifest import KEY, Manifest, read_manifest
-from llama_index_ko_rerank.scale.qdrant.payloads import DOCUMENT, FACTS, NODE
+from llama_index_ko_rerank.scale.qdrant.points import DOCUMENT, FACTS, NODE
 from llama_index_ko_rerank.scale.qdrant.sparse import VIEWS
+
+
+@contextmanager
+def qdrant_call(deed: str) -> Iterator[None]:
+    """Turn what the client raises inside the block into errors of this package.
+
+    Args:
+        deed: What was to be done, for the message, such as ``search the collection 'rules'``.
+
+    Raises:
+        QdrantUnavailable: The server cannot be reached, or fails.
+        IndexNotFound: There is no such collection.
+        IndexReadOnly: The server refuses the key, or the key allows less.
+        DiskFull: The server has no room.
+        StoreError: The server refuses the request otherwise; its words are in the message.
+    """
+    try:
+        yield
+    except KoRerankError:
+        raise
+    except UnexpectedResponse as problem:
+        raise _of_status(problem, deed) from problem
+    except RpcError as problem:
+        raise _of_code(problem, deed) from problem
+    except (ResponseHandlingException, QdrantException, ConnectionError, TimeoutError) as problem:
+        raise QdrantUnavailable(
+            f"could not {deed}: Qdrant does not answer ({problem}); see whether the server runs at this address"
+        ) from problem
+    except JSONDecodeError as problem:
+        raise QdrantUnavailable(f"could not {deed}: what answers at this address is no Qdrant ({problem})") from problem
+    except (ValueError, RuntimeError, OSError, sqlite3.Error) as problem:
+        raise _of_local_mode(problem, deed) from problem
+
+
+def _of_status(problem: UnexpectedResponse, deed: str) -> StoreError:
+    said = problem.content.decode("utf-8", "replace")[:300]
+    if problem.status_code == 404:
+        return IndexNotFound(
+            f"could not {deed}: there is no such collection, or it was built anew: open it again ({said})"
+        )
+    if problem.status_code in (401, 403):
+        return IndexReadOnly(f"could not {deed}: Qdrant refuses it; give the client a key that allows it ({said})")
+    if "space left" in said:
+        return DiskFull(f"could not {deed}: Qdrant's disk is full ({said})")
+    if problem.status_code is None or problem.status_code >= 500 or problem.status_code == 429:
+        return QdrantUnavailable(f"could not {deed}: Qdrant answers {problem.status_code} ({said}); try again later")
+    return StoreError(f"could not {deed}: Qdrant answers {problem.status_code} ({said})")
+
+
+def _of_code(problem: RpcError, deed: str) -> StoreError:
+    code = problem.code() if hasattr(problem, "code") else None
+    kinds: dict[object, type[StoreError]] = {
+        StatusCode.NOT_FOUND: IndexNotFound,
+        StatusCode.UNAUTHENTICATED: IndexReadOnly,
+        StatusCode.PERMISSION_DENIED: IndexReadOnly,
+        StatusCode.INVALID_ARGUMENT: StoreError,
+        StatusCode.UNIMPLEMENTED: StoreError,
+    }
+    return kinds.get(code, QdrantUnavailable)(f"could not {deed}: Qdrant answers {code} ({str(problem)[:300]})")
+
+
+def _of_local_mode(problem: Exception, deed: str) -> StoreError:
+    """The client's local mode has no statuses, only words."""
+    said = str(problem)
+    if isinstance(problem, ValueError) and "not found" in said:
+        return IndexNotFound(
+            f"could not {deed}: there is no such collection, or it was built anew: open it again ({said})"
+        )
+    if "disk is full" in said or "space left" in said:
+        return DiskFull(f"could not {deed}: the disk is full ({said})")
+    if "closed" in said:
+        return QdrantUnavailable(f"could not {deed}: the client is closed; open another ({said})")
+    return StoreError(f"could not {deed}: {said}")
+
 
 DENSE = "dense"
 _POINTS_A_REQUEST = 128
 _POINTS_A_PAGE = 1024
 
 
-class Collection:
+class QdrantCollection:
     """A collection with one dense vector and one sparse vector for each lexical view.
 
     Args:
@@ -32,7 +120,7 @@ class Collection:
         self.name = name
 
     @classmethod
-    def behind(cls, client: QdrantClient, name: str) -> Collection:
+    def behind(cls, client: QdrantClient, name: str) -> QdrantCollection:
         """Find the collection that a name is an alias of now, or else that has this name.
 
         What is opened thus stays the same when the alias moves on to another collection.
@@ -177,3 +265,45 @@ def aliases(client: QdrantClient) -> dict[str, str]:
     """Return the collection of each alias at the server."""
     with qdrant_call("read the aliases of the collections"):
         return {one.alias_name: one.collection_name for one in client.get_aliases().aliases}
+
+
+_SECONDS_A_REQUEST = 60
+
+
+def connect(location: str | Path, api_key: str | None) -> QdrantClient:
+    """Make a client.
+
+    Args:
+        location: A server's URL as text, or as a path the folder of local mode, which one process at a time can open.
+        api_key: What the server asks for, if anything.
+
+    Raises:
+        InvalidSetting: The text is no URL.
+        StoreError: The folder cannot be opened, or another process has it open.
+    """
+    if isinstance(location, Path):
+        with qdrant_call(f"open the folder {str(location)!r}"):
+            return QdrantClient(path=str(location.expanduser().absolute()))
+    check_url(location)
+    with qdrant_call(f"reach {location!r}"):
+        return QdrantClient(url=location, api_key=api_key, timeout=_SECONDS_A_REQUEST, check_compatibility=False)
+
+
+def check_url(url: str) -> None:
+    """Refuse what names no server.
+
+    Raises:
+        InvalidSetting: It does not begin as a URL does.
+    """
+    if not url.startswith(("http://", "https://")):
+        raise InvalidSetting(f"a Qdrant server is named by a URL such as http://127.0.0.1:6333, not by {url!r}")
+
+
+@contextmanager
+def connected(location: str | Path, api_key: str | None) -> Iterator[QdrantClient]:
+    """Make a client, and close it; raises what `connect` does."""
+    client = connect(location, api_key)
+    try:
+        yield client
+    finally:
+        client.close()

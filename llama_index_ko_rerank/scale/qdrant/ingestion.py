@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from llama_index.core.base.embeddings.base import BaseEmbedding
 
 from llama_index_ko_rerank.embed import embedding_identity
@@ -20,12 +22,8 @@ from llama_index_ko_rerank.errors import (
 )
 from llama_index_ko_rerank.extras import require_ray
 from llama_index_ko_rerank.ingest.sync import SyncReport
-from llama_index_ko_rerank.scale.qdrant.collection import Collection, aliases
-from llama_index_ko_rerank.scale.qdrant.connecting import connected
-from llama_index_ko_rerank.scale.qdrant.manifest import Manifest
-from llama_index_ko_rerank.scale.qdrant.ray_encoding import HANDED, CountingPassageEncoder, measure
-from llama_index_ko_rerank.scale.qdrant.ray_writing import QdrantWriter
-from llama_index_ko_rerank.scale.qdrant.replacing import (
+from llama_index_ko_rerank.scale.qdrant.client import QdrantCollection, aliases, connect, connected
+from llama_index_ko_rerank.scale.qdrant.index import (
     builds_of,
     drop,
     drop_leftovers,
@@ -33,17 +31,108 @@ from llama_index_ko_rerank.scale.qdrant.replacing import (
     new_collection,
     point_to,
 )
-from llama_index_ko_rerank.scale.qdrant.sparse import VIEWS, SparseEncoder
-from llama_index_ko_rerank.scale.ray.passages import PassageSource
+from llama_index_ko_rerank.scale.qdrant.manifest import Manifest
+from llama_index_ko_rerank.scale.qdrant.points import NODE, point_id
+from llama_index_ko_rerank.scale.qdrant.sparse import VIEWS, SparseEncoder, TokenCounts, count_texts
+from llama_index_ko_rerank.scale.qdrant.vector_store import check_dimension, lexical_texts, write_rows
+from llama_index_ko_rerank.scale.ray.encoding import PassageEncoder, PassageSource, passage_nodes
 from llama_index_ko_rerank.scale.ray.pipeline import (
     PASSAGES_AT_ONCE,
+    Batch,
+    configure_dataset,
     encode,
-    quietly,
+    ray_session,
+    read_rows,
     reraise_package_errors,
     run,
     started_writers,
 )
-from llama_index_ko_rerank.scale.ray.session import ray_session
+from llama_index_ko_rerank.store.sqlite.rows import to_node
+
+HANDED = ("rows", "vectors", *VIEWS)
+"""The columns that `QdrantWriter` gets."""
+
+
+class CountingPassageEncoder:
+    """Does as `PassageEncoder`, and adds a column a view: the passage's `TokenCounts` as bytes."""
+
+    def __init__(self, embed_model: BaseEmbedding, *, writers: Sequence[Any], resumes: bool) -> None:
+        """Take what `PassageEncoder` takes; ``writers`` is the one `QdrantWriter`."""
+        self._encode = PassageEncoder(embed_model, writers=writers, resumes=resumes)
+
+    def __call__(self, batch: Batch) -> dict[str, list[Any]]:
+        """Encode some passages."""
+        encoded = self._encode(batch)
+        rows = [read_rows(each) for each in encoded["rows"]]
+        counts = count_texts(lexical_texts([to_node(row) for of_passage in rows for row in of_passage]))
+        for view in VIEWS:
+            found = iter(counts[view])
+            encoded[view] = [next(found).to_bytes() if of_passage else b"" for of_passage in rows]
+        return encoded
+
+
+def measure(batch: Batch) -> dict[str, list[int]]:
+    """Count some passages and their tokens: ``read`` of all, ``passages`` that have a text, and the tokens a view."""
+    nodes, _ = passage_nodes(batch)
+    counts = count_texts(lexical_texts(nodes))
+    tokens = {view: [sum(one.length for one in counts[view])] for view in VIEWS}
+    return {"read": [len(batch["id"])], "passages": [len(nodes)], **tokens}
+
+
+class QdrantWriter:
+    """Writes a collection that is being built. It is the only one to do so, and Ray starts it again where it dies.
+
+    What `write` was given when it died is given to it again. Some of its points may be there by then; a point is named
+    by its node's id, so that they are replaced by themselves.
+    """
+
+    def __init__(self, location: str | Path, api_key: str | None, name: str, manifest: Manifest) -> None:
+        """Connect to the collection, which is there.
+
+        Args:
+            location: See `connect`.
+            api_key: See `connect`.
+            name: The collection itself, not an alias.
+            manifest: What it was made with.
+        """
+        self._collection = QdrantCollection(connect(location, api_key), name)
+        self._encoder = manifest.encoder()
+        self._dimension = manifest.dimension
+
+    def write(self, documents: Sequence[tuple[str, bytes, bytes, bytes]]) -> int:
+        """Write passages, replacing those of their ids.
+
+        Args:
+            documents: Of each what `HANDED` names: its row, its vector, and its tokens in both views.
+
+        Returns:
+            How many nodes were written.
+
+        Raises:
+            DimensionMismatch: The model made vectors of another length than the collection holds.
+            StoreError: One of its kinds; writing all of them again is safe.
+        """
+        encoded, parts, *words = zip(*documents, strict=True)
+        rows = [row for each in encoded for row in read_rows(each)]
+        vectors = np.frombuffer(b"".join(parts), np.float32).reshape(len(rows), -1)
+        check_dimension(vectors.shape[1], self._dimension, self._collection.name)
+        counts = {
+            view: [TokenCounts.from_bytes(one) for one in of_view] for view, of_view in zip(VIEWS, words, strict=True)
+        }
+        write_rows(self._collection, rows, vectors, self._encoder, counts=counts)
+        return len(rows)
+
+    def content_hashes(self, node_ids: Sequence[str]) -> dict[str, str]:
+        """Give the content hash of each of the nodes that the collection holds."""
+        rows = [payload[NODE] for payload in self._collection.retrieve([*map(point_id, node_ids)]).values()]
+        return {row["node_id"]: row["content_hash"] for row in rows}
+
+    def finish(self) -> int:
+        """Say how many nodes there are, and let the collection go."""
+        count = self._collection.count()
+        self._collection.client.close()
+        return count
+
 
 Progress = Callable[[int, int], None]
 
@@ -143,16 +232,16 @@ class _Build:
         """Find what there is; the number of its nodes where the index was made of these passages and stays."""
         with connected(*self._place) as client:
             if not overwrite and (behind := aliases(client).get(self._name)):
-                there = Collection(client, behind)
+                there = QdrantCollection(client, behind)
                 if (manifest := self._mine(there)) and manifest.complete:
                     return there.count()
             self.behind = find_room(client, self._name, overwrite=overwrite)
             self.fresh = new_collection(client, self._name).name
             for left in builds_of(client, self._name):
-                manifest = self._mine(Collection(client, left))
+                manifest = self._mine(QdrantCollection(client, left))
                 if manifest and not manifest.complete:
                     self.fresh, self.manifest, self.resumes = left, manifest, True
-                    Collection(client, left).index_payloads()
+                    QdrantCollection(client, left).index_payloads()
             drop_leftovers(client, self._name, keep=[self.behind, self.fresh])
         return None
 
@@ -163,7 +252,7 @@ class _Build:
             EmptyCorpus: No passage has a text.
         """
         passages, tokens, read = 0, dict.fromkeys(VIEWS, 0), 0
-        measured = quietly(self._source.as_dataset()).map_batches(
+        measured = configure_dataset(self._source.as_dataset()).map_batches(
             measure,
             batch_size=PASSAGES_AT_ONCE,
             compute=require_ray().data.TaskPoolStrategy(size=workers),
@@ -185,7 +274,7 @@ class _Build:
         encoder = SparseEncoder(mean_lengths)
         self.manifest = Manifest.of(self._model, encoder, dimension=dimension, source=self._source.digest)
         with connected(*self._place) as client:
-            Collection(client, self.fresh).create(self.manifest)
+            QdrantCollection(client, self.fresh).create(self.manifest)
 
     def fill(self, report: SyncReport, *, workers: int) -> int:
         """Let the passages flow into the collection, and say how many nodes it has then."""
@@ -216,14 +305,14 @@ class _Build:
                 raise DuplicateNodeId(
                     f"{self._source.spec!r} has {self._source.count} passages with only {kept} different ids"
                 )
-            Collection(client, self.fresh).complete(self.manifest)
+            QdrantCollection(client, self.fresh).complete(self.manifest)
             point_to(client, self._name, self.fresh, self.behind)
 
     def _show(self, done: int, total: int) -> None:
         if self._on_progress:
             self._on_progress(done, total)
 
-    def _mine(self, collection: Collection) -> Manifest | None:
+    def _mine(self, collection: QdrantCollection) -> Manifest | None:
         """Read the manifest of a collection that was begun with these passages, this model and these tokenizers."""
         try:
             manifest = collection.manifest(unfinished=True)

@@ -9,7 +9,7 @@ from llama_index.core.vector_stores.types import FilterCondition, FilterOperator
 from qdrant_client import models
 
 from llama_index_ko_rerank.errors import UnsupportedQuery
-from llama_index_ko_rerank.scale.qdrant.payloads import DOCUMENT, FACTS, LOWER, NUMBERS, TEXTS, fact, point_id
+from llama_index_ko_rerank.scale.qdrant.points import DOCUMENT, FACTS, LOWER, NUMBERS, TEXTS, fact, point_id
 from llama_index_ko_rerank.store.filters import Condition, Group
 
 _NOTHING = models.HasIdCondition(has_id=[])
