@@ -17,7 +17,7 @@ from llama_index.core.schema import ImageType
 from llama_index.core.utils import infer_torch_device
 
 from llama_index_ko_rerank.catalog import DEFAULT_EMBEDDING, PoolingMode
-from llama_index_ko_rerank.embed.encoder import Encoder
+from llama_index_ko_rerank.embed.encoder import Encoder, Overflow
 from llama_index_ko_rerank.embed.identity import FileState, Identity, fingerprint, model_files
 from llama_index_ko_rerank.embed.model_folder import find_model_folder
 from llama_index_ko_rerank.embed.settings import DtypeName, check_settings, refuse_unknown
@@ -52,6 +52,8 @@ class KoreanEmbedding(HuggingFaceEmbedding):
             checkpoint what the catalog says, or else the mean (for a decoder the last token).
         max_length: The longest input in tokens, special tokens and prompt included; the model's own limit where None.
             A static embedding has none.
+        overflow: What becomes of a text beyond that length: ``truncate`` cuts it, ``window`` averages the vectors of
+            its windows by their numbers of tokens.
         dtype: The number format to compute in: ``float32``, ``float16``, ``bfloat16``, or ``auto``, which is bfloat16
             on a GPU that has it, float16 on another accelerator, float32 on a processor. Vectors are float32 always.
         device: A torch device such as ``cpu`` or ``cuda:1``; an accelerator where there is one, where None.
@@ -78,6 +80,7 @@ class KoreanEmbedding(HuggingFaceEmbedding):
     query_instruction: str | None = None
     text_instruction: str | None = None
     pooling: PoolingMode | None = None
+    overflow: Overflow = "truncate"
     dtype: DtypeName = "float32"
     device: str | None = None
     revision: str | None = None
@@ -101,6 +104,7 @@ class KoreanEmbedding(HuggingFaceEmbedding):
         text_instruction: str | None = None,
         pooling: PoolingMode | None = None,
         max_length: int | None = None,
+        overflow: Overflow = "truncate",
         dtype: DtypeName = "float32",
         device: str | None = None,
         embed_batch_size: int = 32,
@@ -120,6 +124,7 @@ class KoreanEmbedding(HuggingFaceEmbedding):
         check_settings(
             pooling=pooling,
             dtype=dtype,
+            overflow=overflow,
             max_length=max_length,
             embed_batch_size=embed_batch_size,
             normalize=normalize,
@@ -136,6 +141,7 @@ class KoreanEmbedding(HuggingFaceEmbedding):
             folder,
             pooling=pooling,
             max_length=max_length,
+            overflow=overflow,
             dtype=dtype,
             device=device or infer_torch_device(),
             trust_remote_code=trust_remote_code,
@@ -150,6 +156,7 @@ class KoreanEmbedding(HuggingFaceEmbedding):
             "text_instruction": passage_prompt,
             "pooling": pooling,
             "max_length": encoder.max_tokens,
+            "overflow": overflow,
             "dtype": dtype,
             "device": device,
             "embed_batch_size": embed_batch_size,
@@ -189,7 +196,7 @@ class KoreanEmbedding(HuggingFaceEmbedding):
     @property
     def identity(self) -> Identity:
         """What identifies the vectors of this model, in JSON scalars, see `embedding_identity`."""
-        return {
+        identity: Identity = {
             "class_name": self.class_name(),
             "name": self._short_name,
             "fingerprint": fingerprint(self._files),
@@ -200,6 +207,7 @@ class KoreanEmbedding(HuggingFaceEmbedding):
             "max_length": self.max_tokens,
             "normalized": True,
         }
+        return identity | {"overflow": "window"} if self.overflow == "window" else identity
 
     def token_count(self, text: str) -> int:
         """Count the tokens that the model would read of a text, special tokens included and no prompt; none cut off."""

@@ -24,7 +24,7 @@ def refuse_unknown(unknown: Iterable[str], known: Iterable[str]) -> None:
 
 
 def check_settings(
-    *, pooling: str | None, dtype: str, max_length: int | None, embed_batch_size: int, normalize: bool
+    *, pooling: str | None, dtype: str, overflow: str, max_length: int | None, embed_batch_size: int, normalize: bool
 ) -> None:
     """Refuse values that no embedding can have.
 
@@ -35,6 +35,8 @@ def check_settings(
         raise InvalidSetting(f"there is no pooling {pooling!r}; {nearest(str(pooling), get_args(PoolingMode))}")
     if dtype not in get_args(DtypeName):
         raise InvalidSetting(f"there is no dtype {dtype!r}; {nearest(str(dtype), get_args(DtypeName))}")
+    if overflow not in ("truncate", "window"):
+        raise InvalidSetting(f"there is no overflow {overflow!r}; {nearest(str(overflow), ('truncate', 'window'))}")
     if max_length is not None and max_length < 1:
         raise InvalidSetting(f"max_length is a number of tokens, at least 1, or None; got {max_length}")
     if not 1 <= embed_batch_size <= LARGEST_BATCH:

@@ -43,7 +43,7 @@ class UnpaddedForward:
         self._token_budget = max_batch_tokens
         self._stored = torch.bfloat16 if dtype == "bfloat16" else torch.float32
         layers = weights.layers[:-1]
-        self._layers = tuple(map(_in_bfloat16, layers)) if dtype == "bfloat16" else layers
+        self._layers = tuple(map(layer_in_bfloat16, layers)) if dtype == "bfloat16" else layers
 
     @torch.inference_mode()
     def logits(self, pairs: Sequence[TokenPair]) -> NDArray[np.float32]:
@@ -75,7 +75,8 @@ class UnpaddedForward:
         return first, cls_attention(tokens, first, last, groups, heads=heads, scaling=scaling)
 
 
-def _in_bfloat16(layer: Layer) -> Layer:
+def layer_in_bfloat16(layer: Layer) -> Layer:
+    """Copy the linear layers of a layer in 16 bits; its norms stay in float32."""
     return replace(
         layer,
         query=in_bfloat16(layer.query),

@@ -10,12 +10,17 @@ import torch
 from torch import Tensor, nn
 from transformers import (
     BertForSequenceClassification,
+    BertModel,
     ElectraForSequenceClassification,
     PreTrainedModel,
     RobertaForSequenceClassification,
+    RobertaModel,
     XLMRobertaForSequenceClassification,
+    XLMRobertaModel,
 )
 from transformers.activations import GELUActivation, GELUTanh, NewGELUActivation
+
+from llama_index_ko_rerank.models.quantized_embedding import QuantizedEmbedding
 
 Activation = Literal["gelu", "gelu-tanh", "relu", "tanh"]
 
@@ -25,6 +30,7 @@ _ENCODERS: dict[type[PreTrainedModel], str] = {
     XLMRobertaForSequenceClassification: "roberta",
     ElectraForSequenceClassification: "electra",
 }
+_BARE_ENCODERS: tuple[type[PreTrainedModel], ...] = (BertModel, RobertaModel, XLMRobertaModel)
 _ACTIVATIONS: dict[type[nn.Module], Activation] = {
     GELUActivation: "gelu",
     NewGELUActivation: "gelu-tanh",
@@ -32,7 +38,7 @@ _ACTIVATIONS: dict[type[nn.Module], Activation] = {
     nn.ReLU: "relu",
     nn.Tanh: "tanh",
 }
-_PLAIN = {nn.Linear, nn.LayerNorm, nn.Embedding, nn.Dropout, nn.ModuleList, *_ACTIVATIONS}
+_PLAIN = {nn.Linear, nn.LayerNorm, nn.Embedding, nn.Dropout, nn.ModuleList, QuantizedEmbedding, *_ACTIVATIONS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +63,13 @@ class Embeddings:
     """The tables of tokens, positions and segments.
 
     Attributes:
+        words: Rows of the tokens, as floats or in 4 bits.
         padding: The token that RoBERTa gives no place of its own, the others being counted from the one after it; None
             where every token has its place, counted from 0.
         project: From the width of the tables to that of the layers, where they differ.
     """
 
-    words: Tensor
+    words: Tensor | QuantizedEmbedding
     positions: Tensor
     segments: Tensor
     norm: Norm
@@ -95,14 +102,45 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
-class Weights:
-    """All of a sequence classifier, in float32; the tensors are the model's own."""
+class EncoderWeights:
+    """All of a bare encoder, in float32; the tensors are the model's own."""
 
     embeddings: Embeddings
     layers: tuple[Layer, ...]
-    head: Head
     heads: int
     scaling: float
+
+    @property
+    def hidden(self) -> int:
+        """Width of a token's vector."""
+        return len(self.layers[-1].down_norm.bias)
+
+
+@dataclass(frozen=True, slots=True)
+class Weights(EncoderWeights):
+    """All of a sequence classifier, in float32; the tensors are the model's own."""
+
+    head: Head
+
+
+def read_encoder(model: PreTrainedModel) -> EncoderWeights | None:
+    """Take the weights out of a bare BERT, RoBERTa or XLM-RoBERTa; None where `read_weights` gives None."""
+    if type(model) not in _BARE_ENCODERS or not _is_plain(model):
+        return None
+    return _read_layers(model)
+
+
+def _read_layers(encoder: Any) -> EncoderWeights | None:
+    layers = tuple(_layer(layer) for layer in encoder.encoder.layer)
+    attention = encoder.encoder.layer[0].attention.self if layers else None
+    if attention is None or attention.all_head_size != encoder.config.hidden_size:
+        return None
+    return EncoderWeights(
+        embeddings=_embeddings(encoder),
+        layers=layers,
+        heads=attention.num_attention_heads,
+        scaling=attention.scaling,
+    )
 
 
 def read_weights(model: PreTrainedModel) -> Weights | None:
@@ -117,17 +155,10 @@ def read_weights(model: PreTrainedModel) -> Weights | None:
     if name is None or not _is_plain(model):
         return None
     encoder: Any = getattr(model, name)
-    layers = tuple(_layer(layer) for layer in encoder.encoder.layer)
-    attention = encoder.encoder.layer[0].attention.self if layers else None
-    if attention is None or attention.all_head_size != model.config.hidden_size:
+    read = _read_layers(encoder)
+    if read is None:
         return None
-    return Weights(
-        embeddings=_embeddings(encoder),
-        layers=layers,
-        head=_head(model, encoder),
-        heads=attention.num_attention_heads,
-        scaling=attention.scaling,
-    )
+    return Weights(read.embeddings, read.layers, read.heads, read.scaling, head=_head(model, encoder))
 
 
 def _is_plain(model: PreTrainedModel) -> bool:
@@ -174,9 +205,10 @@ def _norm(module: Any) -> Norm:
 
 def _embeddings(encoder: Any) -> Embeddings:
     tables = encoder.embeddings
+    words = tables.word_embeddings
     project = getattr(encoder, "embeddings_project", None)
     return Embeddings(
-        words=tables.word_embeddings.weight.detach(),
+        words=words if isinstance(words, QuantizedEmbedding) else words.weight.detach(),
         positions=tables.position_embeddings.weight.detach(),
         segments=tables.token_type_embeddings.weight.detach(),
         norm=_norm(tables.LayerNorm),

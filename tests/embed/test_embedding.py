@@ -103,12 +103,11 @@ def test_decomposed_hangul_gives_the_vector_of_composed_hangul(embedding, static
 
 
 def test_a_lone_surrogate_is_refused_with_its_place_before_any_work(embedding):
-    calls = []
-    hook = embedding._model[0].register_forward_pre_hook(lambda *_: calls.append(1))
+    store = SimpleKVStore()
+    cached = embedding.model_copy(update={"embeddings_cache": store})
     with pytest.raises(InvalidText, match=r"texts\[41\]"):
-        embedding.get_text_embedding_batch([*sentences(41), "서\ud800울"])
-    hook.remove()
-    assert not calls
+        cached.get_text_embedding_batch([*sentences(41), "서\ud800울"])
+    assert not store.to_dict()
     with pytest.raises(InvalidText):
         embedding.get_query_embedding("서\ud800울")
 
@@ -161,7 +160,10 @@ def test_order_and_batch_size_never_change_a_vector(mean_folder, embedding, seed
     assert largest_difference(together, [alone[place] for place in places]) < 1e-5
 
 
-def test_a_long_call_pads_hardly_anything_and_keeps_the_order(embedding):
+def test_a_long_call_pads_hardly_anything_and_keeps_the_order(tmp_path):
+    two_poolings = save_sentence_model(tmp_path / "model", pooling=["cls", "mean"], prompts={"passage": "passage: "})
+    embedding = KoreanEmbedding(two_poolings, device="cpu")
+    assert embedding._encoder.pads
     texts = sentences(1000)
     read, padded = 0, 0
 
@@ -442,10 +444,11 @@ def test_a_cache_is_used_for_passages(mean_folder):
     cached = KoreanEmbedding(mean_folder, embeddings_cache=store, device="cpu")
     texts = sentences(50)
     vectors = cached.get_text_embedding_batch(texts)
-    calls = []
-    cached._model[0].register_forward_pre_hook(lambda *_: calls.append(1))
+    with torch.no_grad():
+        cached._model[0].model.encoder.layer[0].output.dense.weight.fill_(float("nan"))
     assert cached.get_text_embedding_batch(texts) == vectors
-    assert not calls
+    with pytest.raises(UnsuitableModel, match="NaN"):
+        cached.get_text_embedding("a text that is not cached")
 
 
 def test_images_are_refused(embedding):
