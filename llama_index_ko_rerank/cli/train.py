@@ -33,7 +33,7 @@ def _training_options(command: Callable[..., None]) -> Callable[..., None]:
     """Replace the parameter `arguments` of a command by one option for each field of `TrainingArguments`."""
     types = get_type_hints(TrainingArguments)
     settings = [setting for setting in fields(TrainingArguments) if setting.name != "show_progress"]
-    simple = (str, int, float, bool, int | None, float | None)
+    simple = (str, int, float, bool, int | None, float | None, bool | None)
     options = [
         inspect.Parameter(
             setting.name,

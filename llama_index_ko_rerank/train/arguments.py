@@ -44,6 +44,16 @@ class TrainingArguments:
             "help": "Pooling of an embedding model: cls, mean, max or lasttoken. Defaults to the base's, else to mean."
         },
     )
+    layers: int | None = field(
+        default=None,
+        metadata={"help": "Transformer layers to keep, the first, the last and evenly between. Defaults to all."},
+    )
+    train_embeddings: bool | None = field(
+        default=None,
+        metadata={
+            "help": "Train the word embeddings of a transformer. Defaults to no on a processor where they are large."
+        },
+    )
     seed: int = field(
         default=42,
         metadata={

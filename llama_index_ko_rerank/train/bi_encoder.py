@@ -23,7 +23,12 @@ from llama_index_ko_rerank.train.arguments import TrainingArguments
 from llama_index_ko_rerank.train.data.hard_negatives import mine_hard_negatives
 from llama_index_ko_rerank.train.data.rows import QuestionRows, SentenceRows, count_truncated, drop_spaces
 from llama_index_ko_rerank.train.model_card import TrainingResult
-from llama_index_ko_rerank.train.models.loading import StartingModel, bi_encoder_base, trained_cross_encoder
+from llama_index_ko_rerank.train.models.loading import (
+    StartingModel,
+    bi_encoder_base,
+    shape_transformer,
+    trained_cross_encoder,
+)
 from llama_index_ko_rerank.train.models.lora import merge_adapters, prepare_decoder, require_peft
 from llama_index_ko_rerank.train.models.scratch import apply_idf_weights
 from llama_index_ko_rerank.train.recipes.recipe import Recipe
@@ -101,6 +106,8 @@ def _base(run: ValidatedRun, texts: Sequence[str]) -> StartingModel[SentenceTran
     if recipe.backbone == "decoder":
         if pooling not in (None, "lasttoken"):
             raise InvalidSetting(f"the recipe {recipe.name!r} pools the last token; leave pooling={pooling!r} out")
+        if arguments.layers is not None or arguments.train_embeddings is not None:
+            raise InvalidSetting(f"the recipe {recipe.name!r} trains adapters; leave layers and train_embeddings out")
         pooling = "lasttoken"
     frozen = recipe.lora is not None and run.device == "cuda"
     base = bi_encoder_base(
@@ -113,7 +120,11 @@ def _base(run: ValidatedRun, texts: Sequence[str]) -> StartingModel[SentenceTran
     )
     if recipe.backbone == "static" and not isinstance(base.model[0], StaticEmbedding):
         raise UnsuitableModel(f"{base.name!r} is no static embedding, which {recipe.name!r} trains; take 'strong'")
-    return prepare_decoder(base, recipe, seed=arguments.seed) if recipe.backbone == "decoder" else base
+    if recipe.backbone == "decoder":
+        return prepare_decoder(base, recipe, seed=arguments.seed)
+    return shape_transformer(
+        base, layers=arguments.layers, train_embeddings=arguments.train_embeddings, device=run.device
+    )
 
 
 def _stage(

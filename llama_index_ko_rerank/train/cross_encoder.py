@@ -35,6 +35,7 @@ from llama_index_ko_rerank.train.models.loading import (
     StartingModel,
     cross_encoder_base,
     pair_logits,
+    shape_transformer,
     trained_cross_encoder,
 )
 from llama_index_ko_rerank.train.recipes.schedule import resolve_schedule
@@ -143,12 +144,15 @@ def _prepare_mined(run: ValidatedRun, training: QuestionRows) -> TrainingPlan[Cr
 
 
 def _base(run: ValidatedRun, class_names: Sequence[str]) -> StartingModel[CrossEncoder]:
-    return cross_encoder_base(
+    base = cross_encoder_base(
         run.arguments.base,
         texts=run.training.texts,
         device=run.device,
         seed=run.arguments.seed,
         class_names=class_names,
+    )
+    return shape_transformer(
+        base, layers=run.arguments.layers, train_embeddings=run.arguments.train_embeddings, device=run.device
     )
 
 

@@ -80,6 +80,8 @@ class CardFacts:
         evaluator_description: How the score was measured, where that needs a word.
         max_tokens: The longest input in tokens; None where there is no limit.
         pooling: How token vectors become one.
+        layers: Transformer layers that were kept; None for all.
+        has_frozen_embeddings: Whether the word embeddings kept their weights.
         prompts: Put before texts, by what they are.
         cut_rows: Training texts that have more tokens than the model reads.
         seed: Of the order of rows, of what was held out, and of new weights.
@@ -94,6 +96,8 @@ class CardFacts:
     evaluator_description: str
     max_tokens: int | None
     pooling: str | None
+    layers: int | None
+    has_frozen_embeddings: bool
     prompts: Mapping[str, str]
     cut_rows: int
     seed: int
@@ -150,6 +154,8 @@ def _settings(result: TrainingResult, facts: CardFacts) -> list[tuple[str, str]]
         ("weight decay", f"{schedule.weight_decay:g}"),
         ("longest input in tokens", "no limit" if facts.max_tokens is None else f"{facts.max_tokens:,}"),
         *([("pooling", facts.pooling)] if facts.pooling else []),
+        *([("layers kept of the base", f"{facts.layers}")] if facts.layers else []),
+        *([("word embeddings", "frozen")] if facts.has_frozen_embeddings else []),
         *((f"prompt of a {what}", json.dumps(prompt, ensure_ascii=False)) for what, prompt in facts.prompts.items()),
         *_second_stage(facts),
         ("seed", f"{facts.seed}"),

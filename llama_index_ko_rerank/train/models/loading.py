@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, Literal, NamedTuple, TypeVar
 
@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from sentence_transformers import CrossEncoder, SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
-from transformers import PreTrainedConfig
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from llama_index_ko_rerank.catalog import PRETRAINED, CatalogModel, PoolingMode, find_model
 from llama_index_ko_rerank.embed.loading import load_model, no_library_bars, set_max_tokens, set_pooling, token_counter
@@ -20,6 +20,7 @@ from llama_index_ko_rerank.embed.model_folder import find_model_folder
 from llama_index_ko_rerank.embed.settings import DtypeName
 from llama_index_ko_rerank.errors import InvalidSetting, ModelNotFound, UnsuitableModel
 from llama_index_ko_rerank.models.pretrained import load_pretrained_cross_encoder
+from llama_index_ko_rerank.models.quantized_embedding import QuantizedEmbedding
 from llama_index_ko_rerank.rerank.cross_encoder.loading import ScorerSettings, load_cross_encoder, longest_input
 from llama_index_ko_rerank.train.models.scratch import small_cross_encoder, static_model
 from llama_index_ko_rerank.train.recipes.recipe import SCRATCH
@@ -28,6 +29,9 @@ _Model = TypeVar("_Model", SentenceTransformer, CrossEncoder)
 
 LONGEST_PAIR = 512
 """Question and context together are trained on up to this many tokens, whatever more a base could read."""
+
+LARGE_EMBEDDINGS = 50_000_000
+"""Word embeddings of so many numbers are frozen on a processor: AdamW would keep 8 bytes for each, 400 MB or more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,7 @@ class StartingModel(Generic[_Model]):
         model: The model in float32, on its device; training changes it.
         max_tokens: The longest input in tokens; None where there is no limit.
         pooling: How token vectors become one; None where the model has no pooling.
+        has_frozen_embeddings: Whether the word embeddings keep their weights.
     """
 
     name: str
@@ -47,6 +52,7 @@ class StartingModel(Generic[_Model]):
     model: _Model
     max_tokens: int | None
     pooling: str | None = None
+    has_frozen_embeddings: bool = False
 
     @property
     def is_scratch(self) -> bool:
@@ -148,6 +154,69 @@ def cross_encoder_base(
     model.max_seq_length = min(longest, (known and known.max_tokens) or LONGEST_PAIR, LONGEST_PAIR)
     _name_classes(model, class_names)
     return StartingModel(base if found.is_local else found.name, found.revision, model, max_tokens=model.max_seq_length)
+
+
+def shape_transformer(
+    base: StartingModel[_Model], *, layers: int | None, train_embeddings: bool | None, device: str
+) -> StartingModel[_Model]:
+    """Drop layers of a transformer and freeze its word embeddings, in place.
+
+    AdamW keeps no state for a frozen weight, and no gradient is computed for it.
+
+    Args:
+        base: A starting model; one from ``scratch`` and a static embedding have nothing to drop or freeze.
+        layers: Layers to keep, the first, the last and evenly between; None for all. Six of twelve are those of
+            DistilBERT.
+        train_embeddings: Defaults to no on a processor where the word embeddings have `LARGE_EMBEDDINGS` numbers.
+        device: ``cpu``, ``cuda`` or ``mps``.
+
+    Raises:
+        InvalidSetting: `layers` is out of range, or the base is no pretrained transformer.
+
+    Source of the layers: Sanh et al., "DistilBERT, a distilled version of BERT", 2019.
+    """
+    backbone = None if base.is_scratch else base.model.transformers_model
+    if not isinstance(backbone, PreTrainedModel):
+        if layers is not None or train_embeddings is False:
+            raise InvalidSetting(f"{base.name!r} is no pretrained transformer; leave layers and train_embeddings out")
+        return base
+    if layers is not None:
+        _keep_layers(backbone, layers, base.name)
+    embeddings = backbone.get_input_embeddings()
+    assert isinstance(embeddings, torch.nn.Embedding | QuantizedEmbedding)  # what transformers make of token ids
+    learns = train_embeddings
+    if learns is None:
+        learns = device != "cpu" or embeddings.num_embeddings * embeddings.embedding_dim < LARGE_EMBEDDINGS
+    if not isinstance(embeddings, QuantizedEmbedding):  # which has no weights to learn
+        embeddings.requires_grad_(learns)
+    elif learns:
+        backbone.set_input_embeddings(embeddings.to_float())
+    return replace(base, has_frozen_embeddings=not learns)
+
+
+def _keep_layers(backbone: PreTrainedModel, count: int, name: str) -> None:
+    config = backbone.config
+    total = int(config.num_hidden_layers)
+    if not 2 <= count <= total:
+        raise InvalidSetting(f"layers must be 2 to the {total} of {name!r}, not {count}")
+    stacks = [
+        (parent, child, stack)
+        for parent in backbone.modules()
+        for child, stack in parent.named_children()
+        if isinstance(stack, torch.nn.ModuleList) and len(stack) == total
+    ]
+    if len(stacks) != 1:
+        raise InvalidSetting(f"{name!r} has {len(stacks)} stacks of {total} layers; layers= needs a plain encoder")
+    parent, child, stack = stacks[0]
+    kept = [round(index * (total - 1) / (count - 1)) for index in range(count)]
+    setattr(parent, child, torch.nn.ModuleList(stack[index] for index in kept))
+    for number, index in enumerate(kept):
+        for module in stack[index].modules():
+            if hasattr(module, "layer_idx"):
+                setattr(module, "layer_idx", number)  # noqa: B010  not declared by `Module`
+    if getattr(config, "layer_types", None):
+        config.layer_types = [config.layer_types[index] for index in kept]
+    config.num_hidden_layers = count
 
 
 def trained_cross_encoder(name: str, *, device: str, role: str) -> CrossEncoder:
