@@ -24,15 +24,15 @@ def reproduce(
     ] = "klue-mrc",
     sts: Annotated[str, typer.Option(help="Sentence pairs: klue-sts[:PATH]; other data: pairs:PATH.")] = "klue-sts",
     bi_encoder_base: Annotated[
-        str, typer.Option(help="What the embedding model starts from: a name, a folder, ko-static, or 'scratch'.")
+        str, typer.Option(help="Starting model of the embedding: a name, a folder, ko-static, or 'scratch'.")
     ] = "klue/roberta-base",
     cross_encoder_base: Annotated[
-        str, typer.Option(help="What the cross-encoder starts from: a name, a folder, ko-mini-rerank, or 'scratch'.")
+        str, typer.Option(help="Starting model of the cross-encoder: a name, a folder, ko-mini-rerank, or 'scratch'.")
     ] = "klue/roberta-small",
     rows: Annotated[
         int | None, typer.Option(help="For a quick look: learn from so many rows at most, and search in so many.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of everything that is drawn; the book's is 42.")] = 42,
+    seed: Annotated[int, typer.Option(help="Seed of sampling and training; the book's is 42.")] = 42,
 ) -> None:
     """Train the models of the book's chapter and measure its two tables, with the published figures beside ours.
 
@@ -51,14 +51,14 @@ def reproduce(
         rows=rows,
         seed=seed,
     )
-    with ExitStack() as until_asked:
+    with ExitStack() as stack:
         report = reproduce_book(
             settings,
             out,
             command=shlex.join(["ko-rerank", *sys.argv[1:]]),
             show_progress=errors.is_terminal,
             on_step=lambda step: errors.print(f"{step} …", highlight=False),
-            on_question=_bar(until_asked),
+            on_question=_bar(stack),
         )
     report.write(out)
     output.print(Markdown(report.to_markdown()))
@@ -66,12 +66,12 @@ def reproduce(
 
 
 def _bar(stack: ExitStack) -> Callable[[int, int], None]:
-    """Draw a bar of the searches from the first one on, so that it does not stand in the way of those of training."""
+    """Draw a bar of the searches from the first one on, so that it does not cover those of training."""
     bars: list[Callable[[int, int], None]] = []
 
     def update(done: int, total: int) -> None:
         if not bars:
-            bars.append(stack.enter_context(progress("asking")))
+            bars.append(stack.enter_context(progress("searching")))
         bars[0](done, total)
 
     return update

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,7 +38,7 @@ from llama_index_ko_rerank.train.models.loading import (
     shape_transformer,
     trained_cross_encoder,
 )
-from llama_index_ko_rerank.train.recipes.schedule import resolve_schedule
+from llama_index_ko_rerank.train.recipes.schedule import ResolvedSchedule, resolve_schedule
 from llama_index_ko_rerank.train.run import TrainingPlan, ValidatedRun, run_training, validate_run
 from llama_index_ko_rerank.train.trainer.evaluators import (
     ClassEvaluator,
@@ -114,15 +114,9 @@ def prepare_cross_encoder(run: ValidatedRun) -> TrainingPlan[CrossEncoder]:
     first, second, labels = labelled_pairs(training, classes=recipe.learns_classes, seed=run.arguments.seed)
     base = _base(run, names)
     loss = CrossEntropyLoss(base.model) if recipe.learns_classes else BinaryCrossEntropyLoss(base.model)
-    stage = TrainingStage(
-        loss=loss,
-        columns={"first": first, "second": second, "label": labels},
-        prompts={},
-        batches=recipe.batches,
-        evaluator=_probe(run),
-        schedule=resolve_schedule(run.schedule, rows=len(labels), max_steps=run.arguments.max_steps),
-        patience=recipe.patience,
-    )
+    columns: dict[str, Sequence[object]] = {"first": first, "second": second, "label": labels}
+    schedule = resolve_schedule(run.schedule, rows=len(labels), max_steps=run.arguments.max_steps)
+    stage = _stage(run, _evaluator(run), loss=loss, columns=columns, schedule=schedule)
     cut_rows = count_truncated(base, list(zip(first, second, strict=True)))
     return TrainingPlan(run=run, base=base, stages=(stage,), cut_rows=cut_rows, notes=_balance(run, names))
 
@@ -135,12 +129,38 @@ def _prepare_mined(run: ValidatedRun, training: QuestionRows) -> TrainingPlan[Cr
     stages = (
         _stages(run, training, hard, base) if margins is None else (_distillation(run, training, hard, margins, base),)
     )
-    pairs = [
+    return TrainingPlan(
+        run=run, base=base, stages=stages, cut_rows=count_truncated(base, _pairs(training, hard)), notes=(hard.summary,)
+    )
+
+
+def _stage(
+    run: ValidatedRun,
+    evaluator: Evaluator[CrossEncoder],
+    *,
+    loss: torch.nn.Module,
+    columns: Mapping[str, Sequence[object]],
+    schedule: ResolvedSchedule,
+) -> TrainingStage[CrossEncoder]:
+    """Make a stage with what all stages of a recipe share; a cross-encoder has no prompts."""
+    return TrainingStage(
+        loss=loss,
+        columns=columns,
+        prompts={},
+        batches=run.recipe.batches,
+        evaluator=evaluator,
+        schedule=schedule,
+        patience=run.recipe.patience,
+    )
+
+
+def _pairs(training: QuestionRows, hard: HardNegatives) -> list[tuple[str, str]]:
+    """Return each question with its context and then with each of its hard negatives."""
+    return [
         (pair.question, text)
         for pair, own in zip(training.pairs, hard.texts, strict=True)
         for text in (pair.context, *own)
     ]
-    return TrainingPlan(run=run, base=base, stages=stages, cut_rows=count_truncated(base, pairs), notes=(hard.summary,))
 
 
 def _base(run: ValidatedRun, class_names: Sequence[str]) -> StartingModel[CrossEncoder]:
@@ -156,7 +176,7 @@ def _base(run: ValidatedRun, class_names: Sequence[str]) -> StartingModel[CrossE
     )
 
 
-def _probe(run: ValidatedRun) -> Evaluator[CrossEncoder]:
+def _evaluator(run: ValidatedRun) -> Evaluator[CrossEncoder]:
     rows, seed = run.validation, run.arguments.seed
     if isinstance(rows, SentenceRows):
         return ClassEvaluator(rows) if run.recipe.learns_classes else LogitEvaluator(rows)
@@ -212,25 +232,23 @@ def _questions(run: ValidatedRun, training: QuestionRows) -> list[str]:
 def _stages(
     run: ValidatedRun, training: QuestionRows, hard: HardNegatives, base: StartingModel[CrossEncoder]
 ) -> tuple[TrainingStage[CrossEncoder], ...]:
-    """Give the pairs of each question one by one, then the same passages as one list a question."""
+    """Make one stage of the pairs of each question, then one of the same passages as lists."""
     recipe, schedule, most = run.recipe, run.schedule, run.arguments.max_steps
-    questions, evaluator, count = _questions(run, training), _probe(run), len(hard.texts[0])
+    questions, evaluator, count = _questions(run, training), _evaluator(run), len(hard.texts[0])
     lists = [[pair.context, *own] for pair, own in zip(training.pairs, hard.texts, strict=True)]
     marks = [1.0, *[0.0] * count]
-    pairs = TrainingStage(
+    pairs = _stage(
+        run,
+        evaluator,
         loss=BinaryCrossEntropyLoss(base.model, pos_weight=torch.tensor(float(count))),
         columns={
             "first": [question for question in questions for _ in marks],
             "second": [text for texts in lists for text in texts],
             "label": marks * len(lists),
         },
-        prompts={},
-        batches=recipe.batches,
-        evaluator=evaluator,
         schedule=resolve_schedule(
             schedule, rows=len(lists) * len(marks), max_steps=None if most is None else -(-most // 2)
         ),
-        patience=recipe.patience,
     )
     left = None if most is None else most - pairs.schedule.steps
     if recipe.then is None or left == 0:
@@ -242,14 +260,12 @@ def _stages(
         warmup_steps=schedule.warmup_steps // 2,
     )
     listwise = LambdaLoss if recipe.then == "LambdaLoss" else ListNetLoss
-    groups = TrainingStage(
+    groups = _stage(
+        run,
+        evaluator,
         loss=listwise(base.model, mini_batch_size=schedule.batch_size),
         columns={"question": questions, "passages": lists, "label": [marks] * len(lists)},
-        prompts={},
-        batches=recipe.batches,
-        evaluator=evaluator,
         schedule=resolve_schedule(second, rows=len(lists), max_steps=left),
-        patience=recipe.patience,
     )
     return pairs, groups
 
@@ -258,12 +274,7 @@ def _margins(run: ValidatedRun, training: QuestionRows, hard: HardNegatives) -> 
     """Compute with the teacher by how much each question's context is above each of its negatives."""
     assert run.recipe.teacher is not None  # checked in `prepare_cross_encoder`
     teacher = trained_cross_encoder(run.recipe.teacher, device=run.device, role="teacher")
-    pairs = [
-        (pair.question, text)
-        for pair, own in zip(training.pairs, hard.texts, strict=True)
-        for text in (pair.context, *own)
-    ]
-    logits = pair_logits(teacher, pairs, _BATCH).reshape(len(training.pairs), -1)
+    logits = pair_logits(teacher, _pairs(training, hard), _BATCH).reshape(len(training.pairs), -1)
     margins: list[list[float]] = (logits[:, :1] - logits[:, 1:]).tolist()
     return margins
 
@@ -281,12 +292,10 @@ def _distillation(
     }
     for number, texts in enumerate(zip(*hard.texts, strict=True), start=1):
         columns[f"negative_{number}"] = list(texts)
-    return TrainingStage(
+    return _stage(
+        run,
+        _evaluator(run),
         loss=MarginMSELoss(base.model),
         columns=columns | {"label": margins},
-        prompts={},
-        batches=run.recipe.batches,
-        evaluator=_probe(run),
         schedule=resolve_schedule(run.schedule, rows=len(training.pairs), max_steps=run.arguments.max_steps),
-        patience=run.recipe.patience,
     )
