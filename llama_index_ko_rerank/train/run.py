@@ -221,7 +221,7 @@ def _write(model: SentenceTransformer | CrossEncoder, folder: Path, card: str) -
 
 
 def _record(plan: TrainingPlan[_Model]) -> dict[str, object]:
-    """Name what decides the weights of a run, so that it is resumed with nothing else."""
+    """Record of what decides the weights of a run, so that it is resumed with nothing else."""
     run, base = plan.run, plan.base
     return {
         "recipe": run.recipe.name,

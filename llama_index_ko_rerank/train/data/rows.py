@@ -48,11 +48,11 @@ class QuestionRows:
     unit: ClassVar[str] = "contexts"
 
     def keys(self) -> list[str]:
-        """Name for each row what must not stand in both training and validation: its context."""
+        """Keys that must not stand in both training and validation: each row's context."""
         return [pair.context for pair in self.pairs]
 
     def links(self) -> list[str]:
-        """Name for each row what it shares with rows of other contexts: its question's text."""
+        """Links to rows of other contexts: each row's question."""
         return [pair.question for pair in self.pairs]
 
     def select(self, keep: Sequence[bool]) -> Self:
@@ -87,11 +87,11 @@ class SentenceRows:
     unit: ClassVar[str] = "sentence pairs"
 
     def keys(self) -> list[str]:
-        """Name for each row what must not stand in both training and validation: its two sentences in any order."""
+        """Keys that must not stand in both training and validation: two sentences in any order."""
         return [" / ".join(sorted((pair.sentence1, pair.sentence2))) for pair in self.pairs]
 
     def links(self) -> list[str]:
-        """Name nothing more than `keys`: one sentence may stand in several pairs."""
+        """Return the keys: one sentence may stand in several pairs."""
         return self.keys()
 
     def select(self, keep: Sequence[bool]) -> Self:
@@ -172,7 +172,7 @@ _log = logging.getLogger(__name__)
 
 
 def labelled_pairs(rows: Rows, *, classes: bool, seed: int) -> tuple[list[str], list[str], list[float] | list[int]]:
-    """Give both sides of each row, and its label: a question with its context (1), then with an irrelevant one (0).
+    """Return both sides of each row, and its label: a question with its context (1), then with an irrelevant one (0).
 
     Args:
         rows: Questions with contexts, or labelled sentence pairs, which are taken as they are.

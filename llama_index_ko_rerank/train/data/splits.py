@@ -21,7 +21,7 @@ HELD_OUT_SHARE = 0.1
 
 
 def split_rows(training: Rows, validation: Rows | None, *, seed: int) -> tuple[Rows, Rows]:
-    """Give training rows and validation rows that share no context.
+    """Split off validation rows: training rows and validation rows that share no context.
 
     Args:
         training: All rows to train on.

@@ -119,7 +119,7 @@ class _Batch:
 
 
 class CachedTokenCollator:
-    """Does what the static embedding's `preprocess` does, and keeps the ids of every text.
+    """Collator of a static embedding: its `preprocess`, with a cache of every text's token ids.
 
     Tokenising takes far longer than everything else that a static embedding does with a text, and in training the same
     texts come again with every epoch and every question. Four bytes a token are kept.
@@ -135,7 +135,7 @@ class CachedTokenCollator:
         prompt: str | None = None,
         task: str | None = None,  # noqa: ARG002  the library's call
     ) -> dict[str, torch.Tensor]:
-        """Give the ids of all texts end to end, and where each text begins."""
+        """Return the ids of all texts end to end, and the offset of each text."""
         texts = [prompt + text for text in inputs] if prompt else inputs
         new = [text for text in dict.fromkeys(texts) if text not in self._ids]
         for text, encoding in zip(new, self._tokenizer.encode_batch(new, add_special_tokens=False), strict=True):

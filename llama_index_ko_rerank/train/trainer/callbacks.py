@@ -31,7 +31,7 @@ class MetricProgressCallback(ProgressCallback):
 
 
 def should_stop(values: Sequence[float], patience: int | None) -> bool:
-    """Tell whether the last `patience` measurements are all no better than the best before them.
+    """Return whether the last `patience` evaluations are all no better than the best before them.
 
     >>> should_stop([0.5, 0.6, 0.6, 0.55], patience=2), should_stop([0.5, 0.6, 0.55], patience=2)
     (True, False)
@@ -42,7 +42,7 @@ def should_stop(values: Sequence[float], patience: int | None) -> bool:
 
 
 class EarlyStopping(TrainerCallback):
-    """Ends the run by the trainer's own record of measurements, so that a resumed run ends where an unbroken one does.
+    """Early stopping by the trainer's own record of evaluations, so that a resumed run ends where an unbroken one does.
 
     The library's callback counts for itself, and forgets its count when a run is resumed.
     """

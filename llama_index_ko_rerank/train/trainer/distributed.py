@@ -1,4 +1,4 @@
-"""Training in several processes, as torchrun and accelerate start them: who writes, and which rows are whose."""
+"""Training in several processes, as torchrun and accelerate start them."""
 
 from __future__ import annotations
 

@@ -274,5 +274,5 @@ def _reranked_mrr(model: CrossEncoder, lists: Sequence[_CandidateList], batch_si
 
 
 def _reciprocal_rank(order: list[int], relevant: set[int]) -> float:
-    """Give 1 / rank of the first right candidate among ten, and 0 where the search found none."""
+    """Return 1 / rank of the first right candidate among ten, and 0 where the search found none."""
     return reciprocal_rank_at_k(order, relevant, k=10) if relevant else 0.0

@@ -106,7 +106,7 @@ def train_stage(
     device: str,
     show_progress: bool,
 ) -> Outcome:
-    """Train a model in place, and leave it with the weights of the best measured step.
+    """Train a model in place, and leave it with the weights of the best evaluated step.
 
     Args:
         model: The base; where the run is resumed, made as it was for the first part.
@@ -289,14 +289,14 @@ def run_stages(
     device: str,
     show_progress: bool,
 ) -> Outcome:
-    """Train a model by each stage in turn, and leave it with the weights of the best measured step of all.
+    """Train a model by each stage in turn, and leave it with the weights of the best evaluated step of all.
 
     A single stage keeps its checkpoints in the folder itself, several keep them in ``stage-1`` and so on. Where the
     folder holds checkpoints of this run, it goes on from the newest; a stage that has ended is not begun again.
 
     Args:
         model: The base.
-        stages: At least one; all are measured by one evaluator.
+        stages: At least one; all have one evaluator.
         checkpoints: Where checkpoints are kept.
         seed: As of `train_stage`, for each stage.
         device: ``cpu``, ``cuda`` or ``mps``.
@@ -331,7 +331,7 @@ def run_stages(
 
 
 def stage_folders(checkpoints: Path, count: int) -> list[Path]:
-    """Name the folder of each stage's checkpoints."""
+    """Return the folder of each stage's checkpoints."""
     return [checkpoints] if count == 1 else [checkpoints / f"stage-{number}" for number in range(1, count + 1)]
 
 

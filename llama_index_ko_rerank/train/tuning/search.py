@@ -90,7 +90,7 @@ def held_out_values(
 
 @dataclass(frozen=True, slots=True)
 class FittedSearch:
-    """What was fitted, what it gained on questions held out, and which of it is worth keeping.
+    """Fitted weights and ranker, their gains on held-out questions, and the choice of ranker.
 
     Attributes:
         questions: How many questions there were.
