@@ -72,7 +72,7 @@ class PaddedForward:
         return logits
 
 
-__all__ = ["DEFAULT_TOKEN_BUDGET", "BackendName", "Dtype", "Forward", "TokenPair", "has_fast_bfloat16", "make_backend"]
+__all__ = ["DEFAULT_TOKEN_BUDGET", "BackendName", "Dtype", "Forward", "TokenPair", "make_backend"]
 
 BackendName = Literal["unpadded", "padded"]
 Dtype = Literal["float32", "bfloat16"]
@@ -125,12 +125,3 @@ def make_backend(
     if weights is None:
         return PaddedForward(model, dtype=dtype, max_batch_tokens=max_batch_tokens, pad_token_id=pad_token_id)
     return UnpaddedForward(weights, dtype=dtype, max_batch_tokens=max_batch_tokens)
-
-
-def has_fast_bfloat16(device: torch.device) -> bool:
-    """Return whether matrix products in bfloat16 run in hardware on a device: AMX or AVX512-BF16, or a GPU's own."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    if device.type != "cpu":
-        return False
-    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())

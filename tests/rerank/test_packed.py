@@ -7,7 +7,7 @@ from sentence_transformers import CrossEncoder
 from transformers import PreTrainedTokenizerFast
 
 from llama_index_ko_rerank.forward.batches import chunks
-from llama_index_ko_rerank.forward.forward import TokenPair, has_fast_bfloat16, make_backend
+from llama_index_ko_rerank.forward.forward import TokenPair, make_backend
 from llama_index_ko_rerank.forward.weights import read_weights
 from tests.rerank.tiny_cross_encoders import KINDS, LONGEST, PAD, VOCABULARY, random_pairs, stock_logits, tiny_model
 
@@ -159,7 +159,3 @@ def test_chunks_hold_every_pair_once_and_keep_the_budget(lengths, budget, padded
         assert len(chunk) == 1 or (max(sizes) * len(sizes) if padded else sum(sizes)) <= budget
     in_order = [lengths[place] for chunk in found for place in chunk]
     assert in_order == sorted(lengths, reverse=True)
-
-
-def test_a_device_that_is_neither_processor_nor_cuda_has_no_fast_bfloat16():
-    assert not has_fast_bfloat16(torch.device("meta"))

@@ -10,9 +10,10 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sentence_transformers import CrossEncoder
+from transformers import AutoConfig
 
 from llama_index_ko_rerank.errors import InvalidSetting, InvalidText
-from llama_index_ko_rerank.forward.forward import has_fast_bfloat16
+from llama_index_ko_rerank.forward.precision import prefers_bfloat16
 from llama_index_ko_rerank.rerank.cross_encoder.batching import ForwardQueue
 from llama_index_ko_rerank.rerank.cross_encoder.scorer import CrossEncoderScorer, ScorerSettings, load_scorer
 from llama_index_ko_rerank.rerank.cross_encoder.tokenization import pair_encoder
@@ -243,8 +244,9 @@ class TestDtypes:
             f"{model!r} reads pairs unpadded in bfloat16 on cpu"
         ]
 
-    def test_auto_is_16_bits_where_the_device_is_fast_at_them(self, model):
-        fast = has_fast_bfloat16(torch.device("cpu"))
+    def test_auto_is_16_bits_where_they_were_measured_to_be_faster(self, model):
+        config = AutoConfig.from_pretrained(model)
+        fast = prefers_bfloat16(torch.device("cpu"), hidden=config.hidden_size, inner=config.intermediate_size)
         assert load_scorer(ScorerSettings(model, "cpu", dtype="auto")).dtype == ("bfloat16" if fast else "float32")
 
     def test_16_bits_change_a_logit_a_little(self, model, scorer, texts):

@@ -34,9 +34,9 @@ class ScorerSettings:
         max_length: Most tokens of question and passage together; the model's own where None.
         trust_remote_code: Whether code from the model's repository may run.
         local_files_only: Whether the hub is left alone.
-        dtype: ``float32``; ``bfloat16``; or ``auto``, which is bfloat16 where the device is fast at it.
+        dtype: ``float32``; ``bfloat16``; or ``auto``, which is bfloat16 where that was measured to be faster.
         cascade: Whether all candidates are read in bfloat16 first, and in float32 those that may be among the first.
-            With ``auto`` only where the device is fast at bfloat16.
+            With ``auto`` only where bfloat16 is faster.
         max_batch_tokens: Most tokens that the model reads at once; what suits the forward where None.
         overflow: Whether a passage that is too long is read in windows or cut.
         label: The class whose probability counts, by name or number, for a model that has several.

@@ -9,12 +9,13 @@ from typing import NamedTuple, Protocol
 from weakref import WeakValueDictionary
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sentence_transformers import CrossEncoder
+from transformers import PreTrainedModel
 
 from llama_index_ko_rerank.errors import InvalidSetting
-from llama_index_ko_rerank.forward.forward import Dtype, Forward, has_fast_bfloat16, make_backend
+from llama_index_ko_rerank.forward.forward import Dtype, Forward, make_backend
+from llama_index_ko_rerank.forward.precision import prefers_bfloat16
 from llama_index_ko_rerank.rerank.cross_encoder.batching import ForwardQueue
 from llama_index_ko_rerank.rerank.cross_encoder.fork_guard import check_not_forked
 from llama_index_ko_rerank.rerank.cross_encoder.loading import (
@@ -158,10 +159,17 @@ def _forwards(settings: ScorerSettings, model: CrossEncoder) -> tuple[Forward, F
         raise InvalidSetting("a cascade ends in float32; with dtype='bfloat16' leave cascade False")
     dtype = settings.dtype
     if dtype == "auto":
-        dtype = "bfloat16" if has_fast_bfloat16(torch.device(model.device)) else "float32"
+        dtype = "bfloat16" if _prefers_bfloat16(head) else "float32"
         if settings.cascade:
             return forward("float32"), forward("bfloat16") if dtype == "bfloat16" else None
     return forward(dtype), forward("bfloat16") if settings.cascade else None
+
+
+def _prefers_bfloat16(head: PreTrainedModel) -> bool:
+    """Return what ``auto`` chooses; a family that names no feed-forward width is timed at four times its own."""
+    hidden = int(getattr(head.config, "hidden_size", 0) or 384)
+    inner = int(getattr(head.config, "intermediate_size", 0) or 4 * hidden)
+    return prefers_bfloat16(head.device, hidden=hidden, inner=inner)
 
 
 _loaded: WeakValueDictionary[ScorerSettings, CrossEncoderScorer] = WeakValueDictionary()
