@@ -159,7 +159,8 @@ class CrossEncoderNodePostprocessor(BaseNodePostprocessor):
     **Speed.** BERT, RoBERTa, XLM-RoBERTa and ELECTRA classifiers read passages without padding (`backend` is
     ``unpadded``), other families in padded batches of similar length (``padded``). ``dtype="bfloat16"`` is two to three
     times as fast on processors that are quick at it and changes a logit in about its third digit; ``auto`` times both
-    formats on loading and takes it where it is faster. With `cascade` all candidates are read in bfloat16, and in float32 those that could be among the
+    formats on loading and takes it where it is faster.
+    With `cascade` all candidates are read in bfloat16, and in float32 those that could be among the
     first `top_n`: those whose logit would reach them if it were off by three times the usual difference, learnt from
     the first questions, at least 120 passages, and on. The list that comes back is that of float32.
 
