@@ -2,10 +2,10 @@
 
     python tools/lock.py
 
-resolves ``.[dev,notebooks]`` with a current pip in an empty environment, installing nothing, and writes
+resolves ``.[dev]`` with a current pip in an empty environment, installing nothing, and writes
 
-- ``constraints.txt``: every package at its newest allowed version. It holds versions only, because one hash in a
-  constraints file makes pip ask for hashes of everything, also of the editable project, which can have none.
+- ``constraints.txt``: every package at its newest allowed version. It holds versions only: with one hash in a
+  constraints file pip 23.2 and 26.3 refuse the editable project, "because there is no single file to hash".
 - ``requirements.lock``: the same packages with the sha256 of the files for CPython 3.11 on Linux x86-64. It leaves out
   torch, whose builds for the processor and for CUDA share a version and differ in their hashes.
 - ``constraints-lowest.txt``: every direct dependency at its floor in ``pyproject.toml``, and what resolves beside them.
@@ -76,7 +76,7 @@ def resolve(python: Path, pins: list[str], folder: Path) -> list[tuple[str, str,
     constraints.write_text("\n".join(pins) + "\n", encoding="utf-8")
     command = [
         str(python), "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed",
-        "--report", str(report), "--constraint", str(constraints), "--editable", f"{ROOT}[dev,notebooks]",
+        "--report", str(report), "--constraint", str(constraints), "--editable", f"{ROOT}[dev]",
     ]  # fmt: skip
     subprocess.run(command, check=True)
     found = []

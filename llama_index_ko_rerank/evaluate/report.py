@@ -37,7 +37,6 @@ _LIBRARIES = (
     "transformers",
     "torch",
     "faiss-cpu",
-    "bm25s",
     "kiwipiepy",
     "numpy",
 )

@@ -12,8 +12,9 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import TextNode
 
-from llama_index_ko_rerank.errors import InvalidSetting, MissingExtra, nearest
+from llama_index_ko_rerank.errors import InvalidSetting, nearest
 from llama_index_ko_rerank.evaluate.runner import SearchSystem
+from llama_index_ko_rerank.extras import require
 from llama_index_ko_rerank.rerank.ltr.postprocessor import LearningToRankPostprocessor
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
 from llama_index_ko_rerank.retrieve.hybrid import HybridRetriever
@@ -80,13 +81,8 @@ class SystemParts:
 
 
 def _stock_bm25(parts: SystemParts) -> SearchSystem:
-    try:
-        from llama_index.retrievers.bm25 import BM25Retriever
-    except ImportError as problem:
-        raise MissingExtra(
-            "the system 'stock-bm25' is LlamaIndex's own BM25Retriever: pip install llama-index-retrievers-bm25"
-        ) from problem
-    return SearchSystem(BM25Retriever.from_defaults(nodes=list(parts.nodes), similarity_top_k=parts.candidates))
+    stock = require("evaluate", "llama_index.retrievers.bm25", needed_for="the system 'stock-bm25'")
+    return SearchSystem(stock.BM25Retriever.from_defaults(nodes=list(parts.nodes), similarity_top_k=parts.candidates))
 
 
 def _dense(parts: SystemParts) -> SearchSystem:

