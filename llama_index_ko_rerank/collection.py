@@ -53,7 +53,6 @@ from llama_index_ko_rerank.rerank.ltr.postprocessor import LearningToRankPostpro
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
 from llama_index_ko_rerank.retrieve.hybrid import DEFAULT_WEIGHTS, HybridRetriever
 from llama_index_ko_rerank.retrieve.incremental import LexicalIndexStatus, inspect_index, update_index
-from llama_index_ko_rerank.retrieve.sharded import sharded_words
 from llama_index_ko_rerank.store.index import build_index, index_over, open_index
 from llama_index_ko_rerank.store.integrity import IntegrityReport, check_integrity, repair
 from llama_index_ko_rerank.store.sharded import ShardedVectorStore, find_shards, is_sharded
@@ -408,11 +407,9 @@ class Collection:
         """Return the BM25 retriever, opened once for each `similarity_top_k`."""
         if similarity_top_k not in self._lexical:
             store, folder = self.store, lexical_folder(self.folder)
-            if isinstance(store, ShardedVectorStore):
-                retriever = sharded_words(store, folder, similarity_top_k=similarity_top_k)
-            else:
-                retriever = KoreanBM25Retriever.from_index(store, similarity_top_k=similarity_top_k, snapshot=folder)
-            self._lexical[similarity_top_k] = retriever
+            self._lexical[similarity_top_k] = KoreanBM25Retriever.from_index(
+                store, similarity_top_k=similarity_top_k, snapshot=folder
+            )
         return self._lexical[similarity_top_k]
 
     def dense_retriever(self, *, similarity_top_k: int = CANDIDATES) -> BaseRetriever:

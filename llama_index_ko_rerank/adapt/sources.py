@@ -11,8 +11,7 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.schema import MetadataMode, TextNode
 
 from llama_index_ko_rerank.adapt.state import digest
-from llama_index_ko_rerank.data.dataset import Passage, RetrievalDataset
-from llama_index_ko_rerank.data.nodes import dataset_nodes
+from llama_index_ko_rerank.data.dataset import Passage, RetrievalDataset, dataset_nodes
 from llama_index_ko_rerank.errors import EmptyCorpus, UnreadableDocument
 from llama_index_ko_rerank.ingest.chunking import Chunker, SourceRecord
 from llama_index_ko_rerank.ingest.documents import DocumentText, SkippedFile, read_document, read_payload

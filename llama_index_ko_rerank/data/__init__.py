@@ -7,9 +7,9 @@ from llama_index_ko_rerank.data.dataset import (
     RetrievalDataset,
     SentencePair,
     TrainingPair,
+    dataset_nodes,
 )
 from llama_index_ko_rerank.data.load import available_splits, dataset_kind, load_dataset, load_pair_dataset
-from llama_index_ko_rerank.data.nodes import dataset_nodes
 from llama_index_ko_rerank.data.random_negatives import irrelevant_contexts
 
 __all__ = [

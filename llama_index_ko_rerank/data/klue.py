@@ -8,8 +8,15 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from llama_index_ko_rerank.data.assemble import Entry, assemble
-from llama_index_ko_rerank.data.dataset import DatasetSource, PairDataset, RetrievalDataset, SentencePair, require_rows
+from llama_index_ko_rerank.data.dataset import (
+    DatasetSource,
+    Entry,
+    PairDataset,
+    RetrievalDataset,
+    SentencePair,
+    assemble,
+    require_rows,
+)
 from llama_index_ko_rerank.data.records import Record, in_one_line, read_parquet, read_records
 from llama_index_ko_rerank.data.squad import answer_text, read_articles
 from llama_index_ko_rerank.errors import DatasetUnavailable
@@ -27,7 +34,7 @@ _SPLIT_IN_NAME = re.compile("(?:^|[_-])(train|dev|validation)(?:$|[_-])")
 def open_klue_mrc(spec: str, path: Path | None) -> DatasetSource:
     """Find KLUE MRC: questions on Korean news and Wikipedia.
 
-    The collection of a split is its own contexts. An impossible question adds its context and is not asked.
+    The collection of a split is its own contexts. An impossible question only adds its context.
 
     Args:
         spec: The spec that the data set is named by.
@@ -50,7 +57,7 @@ def open_klue_sts(spec: str, path: Path | None) -> DatasetSource:
 
     Args:
         spec: The spec that the data set is named by.
-        path: None for the hub, or a file or folder as for KLUE MRC, with ``sts`` in place of ``mrc``.
+        path: None for the hub, or a file or folder as for KLUE MRC, with ``sts`` instead of ``mrc``.
 
     Raises:
         DatasetUnavailable: The folder has no file of KLUE STS.
@@ -85,9 +92,9 @@ def _find_files(path: Path, task: _Task) -> _Files:
 
 
 def _parquet_files(folder: Path, task: _Task, split: str) -> list[Path]:
-    for place in (folder / task, folder):
+    for parent in (folder / task, folder):
         chosen = sorted(
-            file for file in place.glob("*.parquet") if file.stem == split or file.stem.startswith(f"{split}-")
+            file for file in parent.glob("*.parquet") if file.stem == split or file.stem.startswith(f"{split}-")
         )
         if chosen:
             return chosen
@@ -146,7 +153,7 @@ def _answer_records(answers: Record) -> list[Record]:
     if len(texts) != len(starts):
         raise answers.error("answer_start", f"has {len(starts)} values for {len(texts)} of 'text'")
     return [
-        Record({"text": text, "answer_start": start}, answers.file, f"{answers.place}[{index}]")
+        Record({"text": text, "answer_start": start}, answers.file, f"{answers.location}[{index}]")
         for index, (text, start) in enumerate(zip(texts, starts, strict=True))
     ]
 

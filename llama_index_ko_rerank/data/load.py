@@ -1,12 +1,11 @@
-"""One spec string names a data set everywhere: in the trainers, in the evaluation, on the command line."""
+"""Loading a data set by its spec string, the same in the trainers, the evaluation and the command line."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
-from llama_index_ko_rerank.data.assemble import ALL
-from llama_index_ko_rerank.data.dataset import DatasetKind, DatasetSource, PairDataset, RetrievalDataset
+from llama_index_ko_rerank.data.dataset import ALL, DatasetKind, DatasetSource, PairDataset, RetrievalDataset
 from llama_index_ko_rerank.data.klue import open_klue_mrc, open_klue_sts
 from llama_index_ko_rerank.data.pairs import open_pairs
 from llama_index_ko_rerank.data.records import in_one_line
@@ -120,21 +119,21 @@ def _load(spec: str, split: str | None, wanted: DatasetKind) -> RetrievalDataset
 
 
 def _open(spec: str) -> DatasetSource:
-    name, colon, place = spec.partition(":")
+    name, colon, path = spec.partition(":")
     if name not in _WITHOUT_PATH and name not in _WITH_PATH:
         raise UnknownDataset(f"no data set is called {name!r}; {nearest(name, {*_WITHOUT_PATH, *_WITH_PATH})}")
     if not colon and name in _WITHOUT_PATH:
         return _WITHOUT_PATH[name](spec)
     if name not in _WITH_PATH:
         raise UnknownDataset(f"{name!r} takes no path, and {spec!r} has one")
-    if not place:
+    if not path:
         raise UnknownDataset(f"{spec!r} names no file; write {name}:PATH")
-    return _WITH_PATH[name](spec, _existing(spec, place))
+    return _WITH_PATH[name](spec, _existing(spec, path))
 
 
-def _existing(spec: str, place: str) -> Path:
+def _existing(spec: str, name: str) -> Path:
     try:
-        path = Path(place).expanduser()
+        path = Path(name).expanduser()
         path.stat()
     except (OSError, ValueError, RuntimeError) as error:
         raise DatasetUnavailable(f"{spec!r} cannot be opened from {Path.cwd()}: {in_one_line(error)}") from error

@@ -6,8 +6,15 @@ from collections.abc import Iterable, Sequence
 from itertools import count
 from pathlib import Path
 
-from llama_index_ko_rerank.data.assemble import ALL, Entry, assemble
-from llama_index_ko_rerank.data.dataset import DatasetKind, DatasetSource, PairDataset, SentencePair
+from llama_index_ko_rerank.data.dataset import (
+    ALL,
+    DatasetKind,
+    DatasetSource,
+    Entry,
+    PairDataset,
+    SentencePair,
+    assemble,
+)
 from llama_index_ko_rerank.data.records import Record, read_records
 from llama_index_ko_rerank.errors import MalformedData
 

@@ -46,8 +46,8 @@ def irrelevant_contexts(pairs: Sequence[TrainingPair], *, seed: int) -> list[str
             )
         context = pair.context
         while context == pair.context:
-            place = generator.randrange(others)
-            context = pairs[order[place if place < first else place + last - first]].context
+            drawn_index = generator.randrange(others)
+            context = pairs[order[drawn_index if drawn_index < first else drawn_index + last - first]].context
         drawn.append(context)
     return drawn
 

@@ -32,25 +32,25 @@ class Record:
     Attributes:
         values: The fields as the file has them.
         file: The file, for messages.
-        place: The row in its file: ``line 3``, or a path counted from 0 such as ``row data[3].paragraphs[0]``;
+        location: The row in its file: ``line 3``, or a path counted from 0 such as ``row data[3].paragraphs[0]``;
             empty for a file that is one object.
     """
 
     values: Mapping[str, object]
     file: str
-    place: str = ""
+    location: str = ""
 
     @classmethod
-    def of(cls, value: object, file: str, place: str = "") -> Record:
+    def of(cls, value: object, file: str, location: str = "") -> Record:
         """Make a row of a parsed value, which must be an object."""
         if not isinstance(value, dict):
-            raise MalformedData(f"{_where(file, place)}: must be an object, not {_kind(value)}")
-        return cls(value, file, place)
+            raise MalformedData(f"{_where(file, location)}: must be an object, not {_kind(value)}")
+        return cls(value, file, location)
 
     @property
     def where(self) -> str:
         """File and row, for messages."""
-        return _where(self.file, self.place)
+        return _where(self.file, self.location)
 
     def error(self, field: str, problem: str) -> MalformedData:
         """Make the error that says what is wrong with a field."""
@@ -125,7 +125,7 @@ class Record:
 
     def records(self, field: str) -> list[Record]:
         """Take a list of objects; empty where the field is missing or null."""
-        start = f"{self.place}." if self.place else "row "
+        start = f"{self.location}." if self.location else "row "
         return [
             Record.of(value, self.file, f"{start}{field}[{index}]") for index, value in enumerate(self.items(field))
         ]
@@ -135,11 +135,11 @@ class Record:
         value = self.required(field)
         if not isinstance(value, dict):
             raise self.error(field, f"must be an object, not {_kind(value)}")
-        return Record(value, self.file, f"{self.place}.{field}")
+        return Record(value, self.file, f"{self.location}.{field}")
 
 
-def _where(file: str, place: str) -> str:
-    return f"{file}, {place}" if place else file
+def _where(file: str, location: str) -> str:
+    return f"{file}, {location}" if location else file
 
 
 def _kind(value: object) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from llama_index_ko_rerank.data.assemble import assemble
-from llama_index_ko_rerank.data.dataset import DatasetSource, RetrievalDataset
+from llama_index_ko_rerank.data.dataset import DatasetSource, RetrievalDataset, assemble
 from llama_index_ko_rerank.data.squad import read_articles
 
 _FOLDER = Path(__file__).parent / "sample"

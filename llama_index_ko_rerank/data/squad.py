@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from llama_index_ko_rerank.data.assemble import ALL, Entry, assemble
-from llama_index_ko_rerank.data.dataset import DatasetSource, RetrievalDataset
+from llama_index_ko_rerank.data.dataset import ALL, DatasetSource, Entry, RetrievalDataset, assemble
 from llama_index_ko_rerank.data.records import Record, read_object
 
 

@@ -29,6 +29,7 @@ from llama_index_ko_rerank.retrieve.persistence import (
     write_content_addressed,
 )
 from llama_index_ko_rerank.store.filters import Group, compile_filters, matches_compiled
+from llama_index_ko_rerank.store.sharded import ShardedVectorStore
 from llama_index_ko_rerank.store.vector_store import DurableFaissVectorStore
 from llama_index_ko_rerank.text.kiwi import UserWord
 from llama_index_ko_rerank.text.normalize import check_query, check_text
@@ -79,8 +80,8 @@ class KoreanBM25Retriever(BaseRetriever):
         self.metadata_mode = metadata_mode
         self._index = index
         self._nodes = dict(nodes)
-        self._store: DurableFaissVectorStore | None = None
-        self._generation = -1
+        self._store: DurableFaissVectorStore | ShardedVectorStore | None = None
+        self._generations: tuple[int, ...] = ()
         self._hashes: dict[str, str] = {}
         self._lock = threading.RLock()
         super().__init__(callback_manager=callback_manager, verbose=verbose)
@@ -134,7 +135,7 @@ class KoreanBM25Retriever(BaseRetriever):
     @classmethod
     def from_index(
         cls,
-        index: VectorStoreIndex | DurableFaissVectorStore,
+        index: VectorStoreIndex | DurableFaissVectorStore | ShardedVectorStore,
         *,
         similarity_top_k: int = 10,
         analyzers: Sequence[Analyzer] = ANALYZERS,
@@ -145,20 +146,21 @@ class KoreanBM25Retriever(BaseRetriever):
         snapshot: str | Path | None = None,
         callback_manager: CallbackManager | None = None,
     ) -> KoreanBM25Retriever:
-        """Search the nodes of our vector index by their words, and go on following it.
+        """Search the nodes of a vector index, and keep up with its changes.
 
         What is added to the index or deleted from it later, by this process or another, is found or gone at the next
-        question; only what is new is tokenised.
+        query; only what is new is tokenised. All shards of an index are one lexical index, so that a token weighs the
+        same in every shard.
 
         `index` comes from `build_index` or `open_index`, or is the store of one. `snapshot` is a folder to keep what
         was tokenised in, so that opening again tokenises only what is new; it is read and written here, never trusted
         over the index, and may be deleted at any time. The other arguments are those of `from_nodes`.
 
         Raises:
-            InvalidSetting: The index does not stand on a `DurableFaissVectorStore`; use `from_nodes`.
+            InvalidSetting: The index is not over a store of this package; use `from_nodes`.
         """
         store = index.vector_store if isinstance(index, VectorStoreIndex) else index
-        if not isinstance(store, DurableFaissVectorStore):
+        if not isinstance(store, DurableFaissVectorStore | ShardedVectorStore):
             raise InvalidSetting(
                 f"from_index reads a DurableFaissVectorStore, not {type(store).__name__}; pass its nodes to from_nodes"
             )
@@ -177,7 +179,7 @@ class KoreanBM25Retriever(BaseRetriever):
         retriever._store = store
         retriever._hashes = hashes
         with retriever._lock:
-            retriever._follow()
+            retriever._catch_up()
             if snapshot is not None and retriever._hashes != hashes:
                 save_snapshot(Path(snapshot), retriever._index, retriever._hashes, metadata_mode)
         return retriever
@@ -189,7 +191,7 @@ class KoreanBM25Retriever(BaseRetriever):
             DuplicateNodeId: An id is given twice or is there already; nothing is added.
             InvalidText: A text holds lone surrogates; nothing is added.
         """
-        self._refuse_if_following("add nodes to")
+        self._check_standalone("add nodes to")
         self._add(nodes, on_progress)
 
     def _add(self, nodes: Sequence[BaseNode], on_progress: Callable[[int, int], None] | None = None) -> None:
@@ -202,7 +204,7 @@ class KoreanBM25Retriever(BaseRetriever):
 
     def delete(self, node_ids: Sequence[str]) -> int:
         """Delete nodes by id, passing over unknown ones, and return how many were there."""
-        self._refuse_if_following("delete nodes from")
+        self._check_standalone("delete nodes from")
         return self._delete(node_ids)
 
     def _delete(self, node_ids: Sequence[str]) -> int:
@@ -212,20 +214,23 @@ class KoreanBM25Retriever(BaseRetriever):
                 self._nodes.pop(node_id, None)
             return self._index.delete(node_ids)
 
-    def _refuse_if_following(self, deed: str) -> None:
+    def _check_standalone(self, action: str) -> None:
         if self._store is not None:
-            raise InvalidSetting(f"this retriever follows the index in {self._store.path!r}; {deed} that index")
+            raise InvalidSetting(f"this retriever follows the index in {self._store.path!r}; {action} that index")
 
-    def _follow(self) -> None:
+    def _catch_up(self) -> None:
         """Bring the lexical index up to the newest generation of the store."""
-        if self._store is None or self._store.generation == self._generation:
+        if self._store is None:
             return
-        generation = self._store.generation
+        shards = self._store.client if isinstance(self._store, ShardedVectorStore) else [self._store]
+        generations = tuple(store.generation for store in shards)
+        if generations == self._generations:
+            return
         nodes = {node.node_id: node for node in self._store.nodes()}
         hashes = {node_id: node.hash for node_id, node in nodes.items()}
         self._delete([node_id for node_id, known in self._hashes.items() if hashes.get(node_id) != known])
         self._add([node for node_id, node in nodes.items() if node_id not in self._index.positions])
-        self._nodes, self._hashes, self._generation, self._last_mask = nodes, hashes, generation, None
+        self._nodes, self._hashes, self._generations, self._last_mask = nodes, hashes, generations, None
 
     def __len__(self) -> int:
         return len(self._index)
@@ -295,7 +300,7 @@ class KoreanBM25Retriever(BaseRetriever):
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         query = check_query(query_bundle.query_str)
         with self._lock:
-            self._follow()
+            self._catch_up()
             hits = self._index.search(query, self.similarity_top_k, mask=self._mask())
             return [
                 RankedNode(

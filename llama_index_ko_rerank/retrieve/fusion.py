@@ -31,7 +31,7 @@ def _by_range(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _by_deviation(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    # Equal scores are told by comparison: rounding may leave them a deviation of 1e-17.
+    # Equal scores are found by comparison: rounding may leave them a deviation of 1e-17.
     spread = scores.std() if scores.max() > scores.min() else 0.0
     return (scores - scores.mean()) / spread if spread > 0 else np.zeros_like(scores)
 

@@ -1,9 +1,9 @@
-"""The lexical snapshot of a vector index: what was tokenised already need not be tokenised again."""
+"""Lexical snapshot of a vector index, brought up to date by tokenising only what is new."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -23,11 +23,11 @@ _BATCH = 4096
 
 @dataclass(frozen=True, slots=True)
 class LexicalIndexStatus:
-    """What a lexical snapshot is worth beside the nodes of its index.
+    """State of a lexical snapshot beside the nodes of its index.
 
     Attributes:
         state: ``current``; ``stale``, of which the next opening tokenises only what is new; ``missing``; ``outdated``,
-            made by another tokenizer or otherwise; or ``damaged``. Of the last two nothing is used.
+            made by another tokenizer or with other settings; or ``damaged``. Of the last two nothing is used.
         to_tokenise: How many nodes the snapshot does not hold as they are.
         to_drop: How many passages it holds that are no nodes any more.
         reason: Why nothing of it is used; empty otherwise.
@@ -42,11 +42,11 @@ class LexicalIndexStatus:
 def load_or_empty(
     folder: Path, fresh: LexicalIndex, metadata_mode: MetadataMode
 ) -> tuple[LexicalIndex, dict[str, str]]:
-    """Read the snapshot in a folder, where there is one that was made as asked.
+    """Read the snapshot in a folder, if there is one with the requested tokenizers and settings.
 
     Args:
         folder: Where `save_snapshot` wrote.
-        fresh: The empty index that is returned where there is no fitting snapshot; it says what is asked for.
+        fresh: The empty index with the requested tokenizers and settings, returned if no snapshot has them.
         metadata_mode: Which metadata are searched.
 
     Returns:
@@ -57,8 +57,8 @@ def load_or_empty(
         return _read(folder, fresh, metadata_mode)
     except IndexNotFound:
         return fresh, {}
-    except (DamagedIndex, ModelMismatch) as problem:
-        logger.warning("all passages are tokenised again: %s", problem)
+    except (DamagedIndex, ModelMismatch) as error:
+        logger.warning("all passages are tokenised again: %s", error)
         return fresh, {}
 
 
@@ -67,11 +67,11 @@ def save_snapshot(folder: Path, index: LexicalIndex, hashes: dict[str, str], met
     extra = {"metadata_mode": metadata_mode.value, "hashes": [hashes[identity] for identity in index.ids]}
     try:
         save_lexical_index(index, folder, extra)
-    except OSError as problem:
+    except OSError as error:
         logger.warning(
             "the lexical snapshot in %s could not be written (%s); what is new is tokenised again at the next opening",
             folder,
-            problem,
+            error,
         )
 
 
@@ -93,25 +93,12 @@ def update_index(
     Returns:
         How many nodes were tokenised.
     """
-    return refreshed_index(store.nodes(), store.count, folder, on_progress=on_progress)[1]
-
-
-def refreshed_index(
-    nodes: Iterable[BaseNode], total: int, folder: Path, *, on_progress: Callable[[int, int], None] | None = None
-) -> tuple[LexicalIndex, int]:
-    """Make the snapshot in a folder one of these nodes, and return the index with the number of nodes tokenised.
-
-    Args:
-        nodes: All that there are; those that are new are held a batch at a time.
-        total: How many they are, for `on_progress`.
-        folder: The folder of the snapshot.
-        on_progress: Called with the number of nodes compared and in all.
-    """
     index, before = load_or_empty(folder, LexicalIndex(), MetadataMode.EMBED)
     hashes: dict[str, str] = {}
     changed: list[BaseNode] = []
     tokenised = 0
-    for number, node in enumerate(nodes, start=1):
+    total = store.count
+    for number, node in enumerate(store.nodes(), start=1):
         hashes[node.node_id] = node.hash
         if before.get(node.node_id) != node.hash:
             changed.append(node)
@@ -123,7 +110,7 @@ def refreshed_index(
     index.delete([node_id for node_id in before if node_id not in hashes])
     if hashes != before:
         save_snapshot(folder, index, hashes, MetadataMode.EMBED)
-    return index, tokenised
+    return tokenised
 
 
 def inspect_index(store: DurableFaissVectorStore, folder: Path) -> LexicalIndexStatus:
@@ -132,10 +119,10 @@ def inspect_index(store: DurableFaissVectorStore, folder: Path) -> LexicalIndexS
         _, hashes = _read(folder, LexicalIndex(), MetadataMode.EMBED)
     except IndexNotFound:
         return LexicalIndexStatus("missing", store.count, 0)
-    except ModelMismatch as problem:
-        return LexicalIndexStatus("outdated", store.count, 0, str(problem))
-    except DamagedIndex as problem:
-        return LexicalIndexStatus("damaged", store.count, 0, str(problem))
+    except ModelMismatch as error:
+        return LexicalIndexStatus("outdated", store.count, 0, str(error))
+    except DamagedIndex as error:
+        return LexicalIndexStatus("damaged", store.count, 0, str(error))
     nodes = kept = 0
     for node in store.nodes():
         nodes += 1
@@ -151,12 +138,12 @@ def _read(folder: Path, fresh: LexicalIndex, metadata_mode: MetadataMode) -> tup
     found = (index.analyzers, index.settings, index.identity, extra.get("metadata_mode"))
     hashes = extra.get("hashes", ())
     if wanted != found or len(hashes) != len(index):
-        raise ModelMismatch(f"the lexical snapshot in {folder} was made otherwise")
+        raise ModelMismatch(f"the lexical snapshot in {folder} was made with other settings")
     return index, dict(zip(index.ids, hashes, strict=True))
 
 
 def _replace(index: LexicalIndex, nodes: list[BaseNode]) -> int:
-    """Put nodes in the place of what the index holds under their ids, empty the list, and say how many they were."""
+    """Replace what the index holds under the ids of nodes, empty the list, and return how many they were."""
     ids = [node.node_id for node in nodes]
     index.delete(ids)
     index.add(ids, [node.get_content(metadata_mode=MetadataMode.EMBED) for node in nodes])

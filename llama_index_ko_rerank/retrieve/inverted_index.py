@@ -52,7 +52,7 @@ class RaggedArray:
         return tuple(column[items] for column in self.columns)
 
     def take(self, numbers: Sequence[int]) -> tuple[NDArray[np.intp], list[NDArray[Any]]]:
-        """Return the columns of some rows end to end, and for each item the place of its row among `numbers`."""
+        """Return the columns of some rows end to end, and for each item the index of its row among `numbers`."""
         rows = [slice(self.pointers[number], self.pointers[number + 1]) for number in numbers]
         owners = np.repeat(np.arange(len(rows)), [row.stop - row.start for row in rows])
         if not rows:
@@ -189,10 +189,10 @@ class InvertedIndex:
         mean_length = self._ready().mean_length
         idf = self.idf(query_tokens)
         scores = np.zeros(len(documents), np.float32)
-        for place, tokens in enumerate(documents):
+        for position, tokens in enumerate(documents):
             counts = Counter(tokens)
             found = np.array([counts[token] for token in query_tokens], np.float32)
-            scores[place] = np.sum(idf * (found / np.maximum(found + self._norm(len(tokens), mean_length), 1e-9)))
+            scores[position] = np.sum(idf * (found / np.maximum(found + self._norm(len(tokens), mean_length), 1e-9)))
         return scores
 
     def _norm(self, lengths: Any, mean_length: float) -> Any:

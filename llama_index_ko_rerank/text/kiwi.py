@@ -1,4 +1,4 @@
-"""The one Kiwi analyser of a process."""
+"""Kiwi, loaded once for a process, and long texts cut for it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _loading = threading.Lock()
 
 
 def get_kiwi(user_words: tuple[UserWord, ...] = ()) -> Kiwi:
-    """Return the analyser for these words of the user's own; it is made once and may be used from any thread.
+    """Return the Kiwi that knows some user words; it is made once and may be used from any thread.
 
     Raises:
         InvalidSetting: Kiwi refuses one of the words or its tag.
@@ -34,8 +34,8 @@ def _loaded(user_words: tuple[UserWord, ...]) -> Kiwi:
     for word, tag in user_words:
         try:
             kiwi.add_user_word(word, tag)
-        except ValueError as problem:
-            raise InvalidSetting(f"Kiwi takes no user word {word!r} with tag {tag!r}: {problem}") from problem
+        except ValueError as error:
+            raise InvalidSetting(f"Kiwi takes no user word {word!r} with tag {tag!r}: {error}") from error
     return kiwi
 
 
@@ -48,7 +48,7 @@ LONGEST_PIECE = 8_000
 """Characters of a piece. Kiwi reads about 100,000 characters a second in pieces of up to 10,000, a third of that in
 one of 170,000."""
 
-# Where a piece may end, from the best place to the worst: after a line, after a sentence, between two words.
+# Where a piece may end, from the best to the worst: after a line, after a sentence, between two words.
 _ENDS = (re.compile(r"\n"), re.compile(r"[.!?…。]['\"”’)\]]*\s"), re.compile(r"\s"))
 
 
@@ -70,8 +70,8 @@ def split_long_text(text: str, most: int = LONGEST_PIECE) -> list[str]:
 
 
 def _end_of_piece(text: str, start: int, most: int) -> int:
-    for place in _ENDS:
-        ends = [found.end() for found in place.finditer(text, start + most // 2, start + most)]
+    for pattern in _ENDS:
+        ends = [found.end() for found in pattern.finditer(text, start + most // 2, start + most)]
         if ends:
             return ends[-1]
     return start + most

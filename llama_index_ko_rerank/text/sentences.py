@@ -1,4 +1,4 @@
-"""Sentences of a Korean text, with their exact place in it."""
+"""Sentences of a Korean text, with their exact offsets."""
 
 from __future__ import annotations
 

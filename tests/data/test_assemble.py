@@ -1,7 +1,6 @@
 import pytest
 
-from llama_index_ko_rerank.data.assemble import Entry, assemble
-from llama_index_ko_rerank.data.dataset import Passage, Question
+from llama_index_ko_rerank.data.dataset import Entry, Passage, Question, assemble
 from llama_index_ko_rerank.errors import EmptyCorpus, MalformedData
 
 

@@ -42,12 +42,12 @@ def test_any_rows_of_json_survive_as_jsonl_and_as_a_list(tmp_path_factory, rows)
         assert [row.values for row in read_records(folder / name)] == rows
 
 
-def test_places_are_lines_in_jsonl_and_indexes_in_a_list(tmp_path):
+def test_locations_are_lines_in_jsonl_and_indexes_in_a_list(tmp_path):
     path = tmp_path / "rows"
     path.write_text('{"a": 1}\n\n{"a": 2}\n', encoding="utf-8")
-    assert [row.place for row in read_records(path)] == ["line 1", "line 3"]
+    assert [row.location for row in read_records(path)] == ["line 1", "line 3"]
     path.write_text('[{"a": 1}, {"a": 2}]', encoding="utf-8")
-    assert [row.place for row in read_records(path)] == ["row [0]", "row [1]"]
+    assert [row.location for row in read_records(path)] == ["row [0]", "row [1]"]
 
 
 @pytest.mark.parametrize("content", [b"", b"\xef\xbb\xbf", b" \r\n\n"])
@@ -117,7 +117,7 @@ def test_a_file_that_is_no_parquet_is_malformed_in_one_line(tmp_path):
 
 def test_a_parquet_file_gives_its_rows_with_indexes(write_parquet):
     rows = read_parquet(write_parquet("train.parquet", [{"a": "가"}, {"a": None}]))
-    assert [(row.values, row.place) for row in rows] == [({"a": "가"}, "row [0]"), ({"a": None}, "row [1]")]
+    assert [(row.values, row.location) for row in rows] == [({"a": "가"}, "row [0]"), ({"a": None}, "row [1]")]
 
 
 def test_a_parquet_file_with_no_rows_is_an_empty_corpus(write_parquet):

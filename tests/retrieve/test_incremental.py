@@ -100,7 +100,7 @@ def test_a_snapshot_of_other_settings_is_not_used(index, tmp_path, caplog):
     KoreanBM25Retriever.from_index(index, snapshot=folder)
     with caplog.at_level(logging.WARNING):
         retriever = KoreanBM25Retriever.from_index(index, snapshot=folder, analyzers=("bigrams",))
-    assert "made otherwise" in caplog.text
+    assert "made with other settings" in caplog.text
     assert ids(retriever, "진단서") == ["c"]
 
 
@@ -188,11 +188,11 @@ def test_refreshing_goes_in_batches_and_tells_how_far_it_is(index, tmp_path, mon
     assert order(resumed) == order(KoreanBM25Retriever.from_index(index))
 
 
-def test_a_snapshot_of_other_views_is_outdated_and_not_damaged(index, tmp_path):
+def test_a_snapshot_of_other_analyzers_is_outdated_and_not_damaged(index, tmp_path):
     KoreanBM25Retriever.from_index(index, snapshot=tmp_path, analyzers=("bigrams",))
     state = inspect_index(index.vector_store, tmp_path)
     assert (state.state, state.to_tokenise) == ("outdated", 3)
-    assert "otherwise" in state.reason
+    assert "with other settings" in state.reason
 
 
 def test_a_snapshot_that_cannot_be_written_is_said_and_search_goes_on(index, tmp_path, caplog):

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from llama_index.core.base.embeddings.base import BaseEmbedding
 
-from llama_index_ko_rerank.data.dataset import Passage, RetrievalDataset
-from llama_index_ko_rerank.data.nodes import dataset_nodes
+from llama_index_ko_rerank.data.dataset import Passage, RetrievalDataset, dataset_nodes
 from llama_index_ko_rerank.errors import DatasetUnavailable, MalformedData, MissingExtra
 from llama_index_ko_rerank.extras import require_ray
 from llama_index_ko_rerank.ingest.sync import create_empty_index, plan_sync, run_sync

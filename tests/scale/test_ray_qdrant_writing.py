@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from qdrant_client import QdrantClient
 
-from llama_index_ko_rerank.data.dataset import Passage, RetrievalDataset
-from llama_index_ko_rerank.data.nodes import dataset_nodes
+from llama_index_ko_rerank.data.dataset import Passage, RetrievalDataset, dataset_nodes
 from llama_index_ko_rerank.errors import DimensionMismatch, IndexExists, InvalidSetting, StoreError
 from llama_index_ko_rerank.scale.qdrant import build_qdrant_index, ingest_passages_into_qdrant
 from llama_index_ko_rerank.scale.qdrant.client import QdrantCollection, connect, connected

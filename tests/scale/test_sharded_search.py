@@ -16,7 +16,6 @@ from llama_index.core.vector_stores.types import MetadataFilter, MetadataFilters
 from llama_index_ko_rerank.embed import embedding_identity
 from llama_index_ko_rerank.errors import DamagedIndex, IndexExists, IndexNotFound, InvalidSetting, ModelMismatch
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
-from llama_index_ko_rerank.retrieve.sharded import sharded_words
 from llama_index_ko_rerank.scale.ray.ingestion import choose_shards, make_shards
 from llama_index_ko_rerank.store import DurableFaissVectorStore
 from llama_index_ko_rerank.store.index import index_over
@@ -103,14 +102,14 @@ def test_a_document_is_wholly_in_the_shard_that_its_id_names(both):
     assert all(store.count for store in many.client)
 
 
-def test_words_weigh_as_in_one_index(both, tmp_path):
+def test_tokens_weigh_as_in_one_index(both, tmp_path):
     many, one = both
-    sharded = sharded_words(many, tmp_path / "words", similarity_top_k=10)
+    sharded = KoreanBM25Retriever.from_index(many, similarity_top_k=10, snapshot=tmp_path / "lexical")
     single = KoreanBM25Retriever.from_index(one, similarity_top_k=10)
     for question in ("출장 신청은 며칠 안에 하나요?", "병가", "제7조"):
         found = [[(hit.score, hit.node_id) for hit in each.retrieve(question)] for each in (sharded, single)]
         assert [score for score, _ in found[0]] == pytest.approx([score for score, _ in found[1]])
-    again = sharded_words(many, tmp_path / "words", similarity_top_k=10)
+    again = KoreanBM25Retriever.from_index(many, similarity_top_k=10, snapshot=tmp_path / "lexical")
     assert [hit.node_id for hit in again.retrieve("병가")] == [hit.node_id for hit in sharded.retrieve("병가")]
 
 

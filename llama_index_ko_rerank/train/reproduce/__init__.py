@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sentence_transformers import CrossEncoder
 
-from llama_index_ko_rerank.data.nodes import dataset_nodes
+from llama_index_ko_rerank.data.dataset import dataset_nodes
 from llama_index_ko_rerank.embed import KoreanEmbedding
 from llama_index_ko_rerank.evaluate.correlation import Correlation, cosine_scorer, mrc_correlation, sts_correlation
 from llama_index_ko_rerank.evaluate.report import EvaluationReport

@@ -8,7 +8,7 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import NodeWithScore, TextNode
 
 from llama_index_ko_rerank.data import load_dataset
-from llama_index_ko_rerank.data.nodes import dataset_nodes
+from llama_index_ko_rerank.data.dataset import dataset_nodes
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
 from llama_index_ko_rerank.train.tuning.search import (
     InterpolationExample,
