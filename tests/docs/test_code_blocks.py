@@ -41,7 +41,7 @@ def python_blocks(page):
 @pytest.fixture(scope="module")
 def words_of_the_code():
     """Every name of the package, and of the benchmarks, whose results the pages quote by key."""
-    files = [*sorted((ROOT / PACKAGE).rglob("*.py")), *sorted((ROOT / "benchmarks").glob("*.py"))]
+    files = [*sorted((ROOT / PACKAGE).rglob("*.py")), *sorted((ROOT / "benchmarks").rglob("*.py"))]
     sources = "".join(path.read_text(encoding="utf-8") for path in files)
     return set(re.findall(r"[A-Za-z_]\w*", sources))
 
