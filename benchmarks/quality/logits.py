@@ -20,7 +20,7 @@ from rich.progress import track
 from llama_index_ko_rerank.catalog import find_model
 from llama_index_ko_rerank.data import RetrievalDataset
 from llama_index_ko_rerank.rerank.cross_encoder.scorer import ScorerSettings, load_scorer
-from llama_index_ko_rerank.rerank.nodes import interpolate_scores, reordered, sigmoid
+from llama_index_ko_rerank.rerank.nodes import interpolate_scores, rerank_nodes, sigmoid
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
 from llama_index_ko_rerank.text.normalize import check_query, normalize
 
@@ -130,4 +130,4 @@ class StoredReranker(BaseNodePostprocessor):
             if self.retrieval_weight
             else probabilities
         )
-        return reordered(nodes, scores, top_n=self.top_n)
+        return rerank_nodes(nodes, scores, top_n=self.top_n)

@@ -1,9 +1,10 @@
-"""New nodes in a new order, from old nodes and their new scores."""
+"""Ranking of texts and of nodes by the scores that a reranker gives them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from llama_index.core.schema import MetadataMode, NodeWithScore
@@ -52,12 +53,106 @@ def interpolate_scores(
     return mixed
 
 
-def reordered(
+class RankedPassage(NamedTuple):
+    """A passage, by its position among those that were given (from 0), its logit, and its probability in 0-1."""
+
+    position: int
+    logit: float
+    probability: float
+
+
+class BlankLast:
+    """Texts of which a model reads those that are not blank; blank ones rank after all others.
+
+    A text is blank where its normal form holds only white space. It has the probability 0 and a logit of 1 less than
+    the lowest that was read, or of -1 where none was.
+
+    Args:
+        texts: In the order of the first stage.
+
+    Attributes:
+        texts: Those that are not blank, as they were given and in that order.
+        blank: Which of those given are blank, shape (texts,).
+
+    Raises:
+        InvalidText: A text of only white space and signs holds lone surrogates.
+    """
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self.blank = np.array([_is_blank(text) for text in texts], bool)
+        self.texts = [text for text, blank in zip(texts, self.blank, strict=True) if not blank]
+
+    def fill(self, values: NDArray[np.float64], blank: float = 0.0) -> NDArray[np.float64]:
+        """Return a value for every text: those of `texts`, and `blank` for the others."""
+        filled = np.full(len(self.blank), blank)
+        filled[~self.blank] = values
+        return filled
+
+    def fill_logits(self, logits: NDArray[np.float64], exact: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
+        """Return a logit for every text from those of `texts`, of which only `exact` ones count as the lowest."""
+        counting = logits if exact is None else logits[exact]
+        return self.fill(logits, (float(counting.min()) if len(counting) else 0.0) - 1.0)
+
+    def fill_exact(self, exact: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return which texts may come back: blank ones, and those whose logit was computed exactly."""
+        return self.fill(exact.astype(np.float64), 1.0) > 0
+
+    def rank(
+        self, logits: NDArray[np.float64], *, exact: NDArray[np.bool_] | None = None, top_n: int | None = None
+    ) -> list[RankedPassage]:
+        """Rank all texts by the logits of `texts`.
+
+        Args:
+            logits: One for each of `texts`, larger is better.
+            exact: Which of those may come back. Defaults to all.
+            top_n: How many come back at most. Defaults to all.
+
+        Returns:
+            Best first; equal ones keep the order given.
+
+        >>> BlankLast(["", "가", "나"]).rank(np.array([0.0, 0.0]), top_n=2)
+        [RankedPassage(position=1, logit=0.0, probability=0.5), RankedPassage(position=2, logit=0.0, probability=0.5)]
+        """
+        every, probabilities = self.fill_logits(logits, exact), self.fill(sigmoid(logits))
+        order = best_first(every, eligible=None if exact is None else self.fill_exact(exact), last=self.blank)[:top_n]
+        return [
+            RankedPassage(*found)
+            for found in zip(order.tolist(), every[order].tolist(), probabilities[order].tolist(), strict=True)
+        ]
+
+
+def _is_blank(text: str) -> bool:
+    """Return whether a text is blank; letters and digits outlive normalising, which is therefore rarely needed."""
+    return not any(character.isalnum() for character in text) and not normalize(text).strip()
+
+
+def best_first(
+    scores: NDArray[np.float64],
+    *,
+    eligible: NDArray[np.bool_] | None = None,
+    last: NDArray[np.bool_] | None = None,
+) -> NDArray[np.intp]:
+    """Return positions by score, largest first; equal ones keep the order given.
+
+    Args:
+        scores: Shape (passages,).
+        eligible: Which of them come back. Defaults to all.
+        last: Which come after all others whatever their score. Defaults to none.
+
+    >>> best_first(np.array([0.5, 0.0, 0.9, 0.5]), last=np.array([False, False, True, False])).tolist()
+    [0, 3, 1, 2]
+    """
+    order = np.argsort(-scores, kind="stable") if last is None else np.lexsort((-scores, last))
+    return order if eligible is None else order[eligible[order]]
+
+
+def rerank_nodes(
     nodes: Sequence[NodeWithScore],
     scores: NDArray[np.float64],
     *,
     top_n: int,
     eligible: NDArray[np.bool_] | None = None,
+    last: NDArray[np.bool_] | None = None,
     windows: Sequence[Span | None] | None = None,
     keep_retrieval_score: bool = False,
 ) -> list[NodeWithScore]:
@@ -67,28 +162,26 @@ def reordered(
         nodes: The candidates, in the order of the first stage.
         scores: One a node, larger is better.
         top_n: How many at most.
-        eligible: Which nodes may come back; all where None.
+        eligible: Which nodes may come back. Defaults to all.
+        last: Which of them come after all others. Defaults to none.
         windows: What stretch of each node's text its score rests on, None for all of it.
         keep_retrieval_score: Whether the first stage's rank and score are kept as the source ``retrieval``.
 
     Returns:
         Best first; equal scores keep the incoming order.
     """
-    order = np.argsort(-scores, kind="stable")
-    if eligible is not None:
-        order = order[eligible[order]]
     return [
-        _rescored(
-            nodes[place],
-            float(scores[place]),
-            int(place) + 1 if keep_retrieval_score else None,
-            windows[place] if windows else None,
+        _with_score(
+            nodes[position],
+            float(scores[position]),
+            int(position) + 1 if keep_retrieval_score else None,
+            windows[position] if windows else None,
         )
-        for place in order[:top_n]
+        for position in best_first(scores, eligible=eligible, last=last)[:top_n]
     ]
 
 
-def _rescored(found: NodeWithScore, score: float, retrieval_rank: int | None, window: Span | None) -> NodeWithScore:
+def _with_score(found: NodeWithScore, score: float, retrieval_rank: int | None, window: Span | None) -> NodeWithScore:
     if retrieval_rank is None and window is None and not isinstance(found, RankedNode):
         return found.model_copy(update={"score": score})
     sources = sources_of(found)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -14,7 +13,13 @@ from llama_index_ko_rerank.errors import DuplicateNodeId, InvalidSetting, neares
 from llama_index_ko_rerank.retrieve.inverted_index import BM25Settings, InvertedIndex, RaggedArray
 from llama_index_ko_rerank.text.kiwi import UserWord
 from llama_index_ko_rerank.text.normalize import check_text
-from llama_index_ko_rerank.text.tokenizers import TAG_NAMES, BigramTokenizer, LexicalTokenizer, MorphemeTokenizer
+from llama_index_ko_rerank.text.tokenizers import (
+    TAG_NAMES,
+    BigramTokenizer,
+    LexicalTokenizer,
+    MorphemeTokenizer,
+    PassageStream,
+)
 
 Analyzer = Literal["morphemes", "bigrams"]
 ANALYZERS: tuple[Analyzer, ...] = ("morphemes", "bigrams")
@@ -40,21 +45,6 @@ class LexicalHit(NamedTuple):
     score: float
     ranks: dict[str, int]
     scores: dict[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class PassageStream:
-    """Content morphemes of one indexed passage in reading order.
-
-    Attributes:
-        token_ids: int32 of shape (length,), ids of the morpheme vocabulary.
-        tags: uint8 of shape (length,), indices of `text.tokenizers.TAG_NAMES`.
-        sentences: uint16 of shape (length,), number of the sentence, from 0.
-    """
-
-    token_ids: NDArray[np.int32]
-    tags: NDArray[np.uint8]
-    sentences: NDArray[np.uint16]
 
 
 class LexicalIndex:

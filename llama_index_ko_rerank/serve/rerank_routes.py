@@ -3,38 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
-import numpy as np
 from fastapi import APIRouter, Body, Request
 from fastapi.responses import JSONResponse
 
 from llama_index_ko_rerank.rerank.cross_encoder.scorer import CrossEncoderScorer
-from llama_index_ko_rerank.rerank.nodes import sigmoid
+from llama_index_ko_rerank.rerank.nodes import BlankLast, RankedPassage
 from llama_index_ko_rerank.serve.errors import documented
 from llama_index_ko_rerank.serve.middleware import RequestContext, get_context
 from llama_index_ko_rerank.serve.models import Service, check_model
 from llama_index_ko_rerank.serve.schemas import CohereRanking, CohereRerank, EitherRerank, TeiRanking, TeiRerank
-from llama_index_ko_rerank.text.normalize import check_query, normalize
-
-
-class Ranked(NamedTuple):
-    """A passage.
-
-    Attributes:
-        place: Its place among those that were given.
-        logit: What the model said; of a blank passage one less than the lowest.
-        probability: In 0-1; of a blank passage 0.
-    """
-
-    place: int
-    logit: float
-    probability: float
+from llama_index_ko_rerank.text.normalize import check_query
 
 
 async def rank(
     scorer: CrossEncoderScorer, query: str, texts: Sequence[str], *, top_n: int | None = None
-) -> list[Ranked]:
+) -> list[RankedPassage]:
     """Order passages by how well they answer a question, as `CrossEncoderNodePostprocessor` does.
 
     Questions that come at the same time share a forward.
@@ -43,7 +28,7 @@ async def rank(
         scorer: The model.
         query: The question.
         texts: The passages; blank ones come last.
-        top_n: How many come back at most; all where None.
+        top_n: How many come back at most. Defaults to all.
 
     Returns:
         Best first; equal ones in the order given.
@@ -53,29 +38,9 @@ async def rank(
         InvalidText: A text holds lone surrogates.
         UnsuitableModel: The model gives NaN or infinity for a passage.
     """
-    query = check_query(query)
-    readable = np.array([_is_readable(text) for text in texts], bool)
-    shown = [text for text, there in zip(texts, readable, strict=True) if there]
-    most = len(texts) if top_n is None else top_n
-    logits, probabilities = np.zeros(len(texts)), np.zeros(len(texts))
-    eligible = np.ones(len(texts), bool)
-    if shown:
-        judgement = await scorer.ajudge(query, shown, top_n=top_n)
-        logits[readable], probabilities[readable] = judgement.logits, sigmoid(judgement.logits)
-        eligible[readable] = judgement.exact
-        logits[~readable] = judgement.logits[judgement.exact].min() - 1.0
-    order = np.argsort(-logits, kind="stable")
-    return [
-        Ranked(place, logit, probability)
-        for place, logit, probability in zip(
-            order.tolist(), logits[order].tolist(), probabilities[order].tolist(), strict=True
-        )
-        if eligible[place]
-    ][:most]
-
-
-def _is_readable(text: str) -> bool:
-    return any(character.isalnum() for character in text) or bool(normalize(text).strip())
+    query, candidates = check_query(query), BlankLast(texts)
+    scored = await scorer.ajudge(query, candidates.texts, top_n=top_n)
+    return candidates.rank(scored.logits, exact=scored.exact, top_n=top_n)
 
 
 RERANK = "/rerank"
@@ -119,9 +84,9 @@ async def _tei(service: Service, body: TeiRerank, context: RequestContext) -> li
         ranked = await rank(service.models.scorer, body.query, body.texts)
     return [
         {
-            "index": found.place,
+            "index": found.position,
             "score": found.logit if body.raw_scores else found.probability,
-            **({"text": body.texts[found.place]} if body.return_text else {}),
+            **({"text": body.texts[found.position]} if body.return_text else {}),
         }
         for found in ranked
     ]
@@ -138,9 +103,9 @@ async def _cohere(service: Service, body: CohereRerank, context: RequestContext)
         ranked = await rank(models.scorer, body.query, texts, top_n=body.top_n)
     results = [
         {
-            "index": found.place,
+            "index": found.position,
             "relevance_score": found.probability,
-            **({"document": {"text": texts[found.place]}} if body.return_documents else {}),
+            **({"document": {"text": texts[found.position]}} if body.return_documents else {}),
         }
         for found in ranked
     ]

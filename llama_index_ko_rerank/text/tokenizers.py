@@ -15,7 +15,9 @@ from functools import lru_cache
 from itertools import islice
 from typing import Protocol
 
+import numpy as np
 from kiwipiepy import KiwiConfig, Token
+from numpy.typing import NDArray
 
 from llama_index_ko_rerank.errors import InvalidSetting
 from llama_index_ko_rerank.text.kiwi import UserWord, get_kiwi, kiwi_version, split_long_text
@@ -81,6 +83,21 @@ class MorphemeStream:
     forms: list[str]
     tags: list[str]
     sentences: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class PassageStream:
+    """Content morphemes of one indexed passage in reading order.
+
+    Attributes:
+        token_ids: int32 of shape (length,), ids of the morpheme vocabulary.
+        tags: uint8 of shape (length,), indices of `TAG_NAMES`.
+        sentences: uint16 of shape (length,), number of the sentence, from 0.
+    """
+
+    token_ids: NDArray[np.int32]
+    tags: NDArray[np.uint8]
+    sentences: NDArray[np.uint16]
 
 
 class MorphemeTokenizer:

@@ -12,8 +12,7 @@ import pytest
 from llama_index_ko_rerank.errors import InvalidText, UnsuitableModel
 from llama_index_ko_rerank.rerank.cross_encoder.batching import ForwardQueue
 from llama_index_ko_rerank.rerank.cross_encoder.scoring import Judge, drive, run_async
-from llama_index_ko_rerank.rerank.cross_encoder.tokenization import pair_encoder
-from llama_index_ko_rerank.rerank.events import Notices
+from llama_index_ko_rerank.rerank.cross_encoder.tokenization import WarnOnce, pair_encoder
 
 QUESTIONS = ["연차", "출장비 청구", "회의실 예약", "점심 식대", "노트북", "주차장", "총무팀", "방문객"]
 
@@ -51,7 +50,7 @@ def new_judge(tokenizer, forward):
             tokenizer,
             max_length=64,
             overflow="window",
-            notices=Notices(logging.getLogger("llama_index_ko_rerank.test")),
+            warnings=WarnOnce(logging.getLogger("llama_index_ko_rerank.test")),
         )
         return Judge("모형", maker, label=0, exact=forward)
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from llama_index.core.schema import NodeWithScore, TextNode
 
-from llama_index_ko_rerank.rerank.nodes import interpolate_scores, reordered, sigmoid
+from llama_index_ko_rerank.rerank.nodes import interpolate_scores, rerank_nodes, sigmoid
 from llama_index_ko_rerank.types import RankedNode, SourceHit
 
 scores_of_nodes = st.lists(st.sampled_from([-1.0, 0.0, 0.25, 0.5, 1.0]), max_size=8)
@@ -19,7 +19,7 @@ def nodes_for(scores):
 
 def order_of(scores, **options):
     options = {"top_n": 100, **options}
-    return [int(new.node.node_id) for new in reordered(nodes_for(scores), np.array(scores, float), **options)]
+    return [int(new.node.node_id) for new in rerank_nodes(nodes_for(scores), np.array(scores, float), **options)]
 
 
 def test_the_best_come_first_and_equal_ones_keep_their_order():
@@ -46,7 +46,7 @@ def test_the_result_is_the_stable_sort_of_what_passes(scores, top_n, least):
 
 def test_new_objects_come_back_and_the_old_ones_keep_their_scores():
     nodes = nodes_for([0, 0])
-    new = reordered(nodes, np.array([0.2, 0.4]), top_n=2)
+    new = rerank_nodes(nodes, np.array([0.2, 0.4]), top_n=2)
     assert [found.score for found in nodes] == [0.0, 1.0]
     assert [found.score for found in new] == [0.4, 0.2]
     assert not {id(found) for found in nodes} & {id(found) for found in new}
@@ -55,7 +55,7 @@ def test_new_objects_come_back_and_the_old_ones_keep_their_scores():
 
 
 def test_the_retrieval_rank_and_score_are_kept_where_asked_for():
-    new = reordered(nodes_for([0, 0]), np.array([0.2, 0.4]), top_n=2, keep_retrieval_score=True)
+    new = rerank_nodes(nodes_for([0, 0]), np.array([0.2, 0.4]), top_n=2, keep_retrieval_score=True)
     assert [found.sources for found in new] == [
         {"retrieval": SourceHit(rank=2, score=1.0)},
         {"retrieval": SourceHit(rank=1, score=0.0)},
@@ -64,7 +64,7 @@ def test_the_retrieval_rank_and_score_are_kept_where_asked_for():
 
 def test_a_missing_retrieval_score_is_kept_as_nought():
     nodes = [NodeWithScore(node=TextNode(text="a"))]
-    (new,) = reordered(nodes, np.array([0.2]), top_n=1, keep_retrieval_score=True)
+    (new,) = rerank_nodes(nodes, np.array([0.2]), top_n=1, keep_retrieval_score=True)
     assert new.sources == {"retrieval": SourceHit(rank=1, score=0.0)}
 
 
@@ -72,7 +72,7 @@ def test_a_missing_retrieval_score_is_kept_as_nought():
 def test_sources_of_the_first_stage_are_kept(keep):
     legs = {"lexical": SourceHit(rank=3, score=7.5)}
     nodes = [RankedNode(node=TextNode(text="a"), score=0.9, sources=legs)]
-    (new,) = reordered(nodes, np.array([0.2]), top_n=1, keep_retrieval_score=keep)
+    (new,) = rerank_nodes(nodes, np.array([0.2]), top_n=1, keep_retrieval_score=keep)
     assert isinstance(new, RankedNode)
     assert new.sources == legs | ({"retrieval": SourceHit(rank=1, score=0.9)} if keep else {})
     assert nodes[0].sources == legs
@@ -95,7 +95,7 @@ def test_large_logits_stay_apart():
 
 class TestWindows:
     def test_the_stretch_that_a_score_rests_on_is_kept(self):
-        first, second = reordered(nodes_for([0, 0]), np.array([0.2, 0.4]), top_n=2, windows=[(3, 9), None])
+        first, second = rerank_nodes(nodes_for([0, 0]), np.array([0.2, 0.4]), top_n=2, windows=[(3, 9), None])
         assert isinstance(second, RankedNode)
         assert (second.window, second.sources, second.score) == ((3, 9), {}, 0.2)
         assert not isinstance(first, RankedNode)
@@ -104,7 +104,7 @@ class TestWindows:
         before = RankedNode(
             node=TextNode(text="a"), score=0.9, sources={"lexical": SourceHit(rank=1, score=2)}, window=(0, 5)
         )
-        (new,) = reordered([before], np.array([0.2]), top_n=1)
+        (new,) = rerank_nodes([before], np.array([0.2]), top_n=1)
         assert (new.window, new.sources) == (None, before.sources)
         assert before.window == (0, 5)
 

@@ -13,10 +13,10 @@ from llama_index_ko_rerank.errors import InvalidSetting
 from llama_index_ko_rerank.rerank.cross_encoder.tokenization import (
     TemplatePairEncoder,
     TokenizerPairEncoder,
+    WarnOnce,
     infer_pair_template,
     pair_encoder,
 )
-from llama_index_ko_rerank.rerank.events import Notices
 from tests.rerank.tiny_tokenizers import TEXTS, learn_tokenizer
 
 MAX_LENGTH = 48
@@ -53,13 +53,13 @@ def tokenizer(request, tokenizers_by_family):
 
 
 @pytest.fixture
-def notices():
-    return Notices(logging.getLogger("llama_index_ko_rerank.test"))
+def warnings():
+    return WarnOnce(logging.getLogger("llama_index_ko_rerank.test"))
 
 
 @pytest.fixture
-def maker(tokenizer, notices):
-    return pair_encoder(tokenizer, max_length=MAX_LENGTH, overflow="window", notices=notices)
+def maker(tokenizer, warnings):
+    return pair_encoder(tokenizer, max_length=MAX_LENGTH, overflow="window", warnings=warnings)
 
 
 def rows(made):
@@ -108,9 +108,9 @@ def test_windows_hold_the_whole_passage_and_know_their_characters(maker):
     assert all(before[1] > after[0] for before, after in zip(made.spans, made.spans[1:], strict=False))
 
 
-def test_a_window_has_the_tokens_of_its_characters(tokenizers_by_family, notices):
+def test_a_window_has_the_tokens_of_its_characters(tokenizers_by_family, warnings):
     """Where words have no mark of the space before them, a window is as its text alone would be."""
-    maker = pair_encoder(tokenizers_by_family["bert"], max_length=MAX_LENGTH, overflow="window", notices=notices)
+    maker = pair_encoder(tokenizers_by_family["bert"], max_length=MAX_LENGTH, overflow="window", warnings=warnings)
     passage = " ".join(SENTENCES * 6)
     made = maker.pairs("연차", [passage])[0]
     alone = maker.pairs("연차", [passage[start:end] for start, end in made.spans])
@@ -118,8 +118,8 @@ def test_a_window_has_the_tokens_of_its_characters(tokenizers_by_family, notices
     assert {passage[start:end].split()[-1][-1] for start, end in made.spans} == {"."}
 
 
-def test_truncation_reads_the_beginning_only(tokenizer, notices, caplog):
-    maker = pair_encoder(tokenizer, max_length=MAX_LENGTH, overflow="truncate", notices=notices)
+def test_truncation_reads_the_beginning_only(tokenizer, warnings, caplog):
+    maker = pair_encoder(tokenizer, max_length=MAX_LENGTH, overflow="truncate", warnings=warnings)
     passage = " ".join(SENTENCES * 6)
     with caplog.at_level(logging.INFO):
         short, long = maker.pairs("연차", ["회의실", passage])
@@ -136,9 +136,9 @@ def test_a_passage_that_fits_is_one_pair_without_a_span(maker):
     assert [(len(made.pairs), made.spans) for made in maker.pairs("연차", ["회의실", ""])] == [(1, (None,))] * 2
 
 
-def test_no_room_for_a_passage_is_refused(tokenizer, notices):
+def test_no_room_for_a_passage_is_refused(tokenizer, warnings):
     with pytest.raises(InvalidSetting, match=r"max_length=8 leaves [01] tokens for a passage"):
-        pair_encoder(tokenizer, max_length=8, overflow="window", notices=notices)
+        pair_encoder(tokenizer, max_length=8, overflow="window", warnings=warnings)
 
 
 class TestWithoutATemplate:
@@ -155,14 +155,14 @@ class TestWithoutATemplate:
             tokenizer_object=copy, pad_token="[PAD]", unk_token="[UNK]", model_input_names=WITH_SEGMENTS
         )
 
-    def test_the_tokenizer_joins_the_pairs_itself(self, backwards, notices):
+    def test_the_tokenizer_joins_the_pairs_itself(self, backwards, warnings):
         assert infer_pair_template(backwards) is None
-        maker = pair_encoder(backwards, max_length=MAX_LENGTH, overflow="window", notices=notices)
+        maker = pair_encoder(backwards, max_length=MAX_LENGTH, overflow="window", warnings=warnings)
         assert isinstance(maker, TokenizerPairEncoder)
         assert rows(maker.pairs("연차는", TEXTS)) == [joined(backwards, "연차는", text) for text in TEXTS]
 
-    def test_long_pairs_are_cut_to_halves_and_counted(self, backwards, notices, caplog):
-        maker = pair_encoder(backwards, max_length=MAX_LENGTH, overflow="window", notices=notices)
+    def test_long_pairs_are_cut_to_halves_and_counted(self, backwards, warnings, caplog):
+        maker = pair_encoder(backwards, max_length=MAX_LENGTH, overflow="window", warnings=warnings)
         with caplog.at_level(logging.INFO):
             _, long = maker.pairs("연차 " * 50, ["회의실", "예약 " * 50])
         assert len(long.pairs[0]) == MAX_LENGTH

@@ -50,6 +50,13 @@ def test_a_blank_text_is_not_shown_to_the_model_and_comes_last():
     assert scorer.asked == [("연차", [PASSAGES[1]])]
 
 
+@pytest.mark.parametrize("blank", ["\u200b", "\ufeff\u3000", "\x01"])
+def test_a_text_that_is_blank_once_it_is_normalised_is_not_shown_to_the_model(blank):
+    scorer = SharedCharacters()
+    assert rerank_texts("연차", [blank, PASSAGES[1]], scorer=scorer) == [(1, PASSAGES[1], 0.5), (0, blank, 0.0)]
+    assert scorer.asked == [("연차", [PASSAGES[1]])]
+
+
 def test_no_texts_and_only_blank_ones_ask_nothing():
     scorer = SharedCharacters()
     assert rerank_texts("연차", [], scorer=scorer) == []

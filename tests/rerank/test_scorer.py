@@ -16,8 +16,7 @@ from llama_index_ko_rerank.errors import InvalidSetting, InvalidText
 from llama_index_ko_rerank.forward.precision import prefers_bfloat16
 from llama_index_ko_rerank.rerank.cross_encoder.batching import ForwardQueue
 from llama_index_ko_rerank.rerank.cross_encoder.scorer import CrossEncoderScorer, ScorerSettings, load_scorer
-from llama_index_ko_rerank.rerank.cross_encoder.tokenization import pair_encoder
-from llama_index_ko_rerank.rerank.events import Notices
+from llama_index_ko_rerank.rerank.cross_encoder.tokenization import WarnOnce, pair_encoder
 
 QUESTION = "연차는 누구에게 신청하나"
 shared_fixtures = settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -91,7 +90,7 @@ def spans_of(scorer, passage):
         CrossEncoder(scorer.settings.model, device="cpu").tokenizer,
         max_length=scorer.max_length,
         overflow="window",
-        notices=Notices(logging.getLogger("llama_index_ko_rerank.test")),
+        warnings=WarnOnce(logging.getLogger("llama_index_ko_rerank.test")),
     )
     return maker.pairs(QUESTION, [passage])[0].spans
 

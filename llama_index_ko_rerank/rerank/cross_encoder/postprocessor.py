@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from llama_index.core.bridge.pydantic import Field, PrivateAttr, ValidationError
+from llama_index.core.bridge.pydantic import Field, PrivateAttr
 from llama_index.core.callbacks import CallbackManager
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
-from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
+from llama_index.core.schema import MetadataMode, NodeWithScore
 from numpy.typing import NDArray
 
 from llama_index_ko_rerank.catalog import DEFAULT_RERANKER
@@ -22,16 +21,16 @@ from llama_index_ko_rerank.forward.forward import BackendName
 from llama_index_ko_rerank.rerank.cross_encoder.loading import ScorerDtype
 from llama_index_ko_rerank.rerank.cross_encoder.scorer import CrossEncoderScorer, ScorerSettings, load_scorer
 from llama_index_ko_rerank.rerank.cross_encoder.scoring import Judgement
-from llama_index_ko_rerank.rerank.cross_encoder.tokenization import LongPassage
-from llama_index_ko_rerank.rerank.events import Notices, announced, to_invalid_setting
+from llama_index_ko_rerank.rerank.cross_encoder.tokenization import LongPassage, WarnOnce
 from llama_index_ko_rerank.rerank.nodes import (
+    BlankLast,
     interpolate_scores,
     map_span_to_node,
     model_input_text,
-    reordered,
+    rerank_nodes,
     sigmoid,
 )
-from llama_index_ko_rerank.text.normalize import check_query
+from llama_index_ko_rerank.rerank.postprocessor import RerankingPostprocessor
 
 Activation = Literal["sigmoid", "identity"]
 
@@ -44,10 +43,7 @@ class Candidates:
         metadata_mode: Which metadata are read with a text.
         activation: Whether scores are probabilities or logits.
         retrieval_weight: The share of the retrieval score, 0 with logits.
-        notices: Where to say how many have no text.
-
-    Attributes:
-        texts: The texts that are not blank, in the order of the nodes.
+        warnings: Log of how many have no text.
 
     Raises:
         InvalidText: A text holds lone surrogates.
@@ -61,20 +57,23 @@ class Candidates:
         metadata_mode: MetadataMode,
         activation: Activation,
         retrieval_weight: float,
-        notices: Notices,
+        warnings: WarnOnce,
     ) -> None:
-        texts = [model_input_text(node, metadata_mode) for node in nodes]
-        self._readable = np.array([bool(text.strip()) for text in texts], bool)
-        self.texts = [text for text, readable in zip(texts, self._readable, strict=True) if readable]
+        self._texts = BlankLast([model_input_text(node, metadata_mode) for node in nodes])
         if len(self.texts) < len(nodes):
-            notices.tell("%d of %d passages have no text and score lowest", len(nodes) - len(self.texts), len(nodes))
+            warnings.log("%d of %d passages have no text and score lowest", len(nodes) - len(self.texts), len(nodes))
         self._nodes = nodes
         self._metadata_mode = metadata_mode
         self._activation = activation
         self._retrieval_weight = retrieval_weight
-        self._retrieval_scores = _retrieval_scores(nodes)[self._readable] if retrieval_weight else None
+        self._retrieval_scores = _retrieval_scores(nodes)[~self._texts.blank] if retrieval_weight else None
 
-    def final(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    @property
+    def texts(self) -> list[str]:
+        """The texts that are not blank, in the order of the nodes."""
+        return self._texts.texts
+
+    def to_scores(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
         """Turn the logits of `texts` into the scores that the nodes are ordered by."""
         if self._activation == "identity":
             return logits
@@ -83,43 +82,38 @@ class Candidates:
             return probabilities
         return interpolate_scores(self._retrieval_scores, probabilities, retrieval_weight=self._retrieval_weight)
 
-    def reordered(
+    def build_results(
         self, judgement: Judgement, *, top_n: int, score_threshold: float | None, keep_retrieval_score: bool
     ) -> list[NodeWithScore]:
-        """Return the best nodes with their scores, as `order.reordered` does.
+        """Return the best nodes with their scores, as `rerank_nodes` does; those with no text come last.
 
         Args:
             judgement: What the model said of `texts`.
             top_n: How many at most.
-            score_threshold: The least probability, all where None.
+            score_threshold: The least probability. Defaults to none.
             keep_retrieval_score: Whether the first stage's rank and score are kept as the source ``retrieval``.
         """
-        eligible = np.ones(len(self._nodes), bool)
-        eligible[self._readable] = judgement.exact
+        eligible = self._texts.fill_exact(judgement.exact)
         if score_threshold is not None:
-            probabilities = np.zeros(len(self._nodes))
-            probabilities[self._readable] = sigmoid(judgement.logits)
-            eligible &= probabilities >= score_threshold
+            eligible &= self._texts.fill(sigmoid(judgement.logits)) >= score_threshold
         spans = iter(judgement.spans)
-        return reordered(
+        return rerank_nodes(
             self._nodes,
             self._scores(judgement),
             top_n=top_n,
             eligible=eligible,
+            last=self._texts.blank,
             windows=[
-                map_span_to_node(node, self._metadata_mode, next(spans)) if readable else None
-                for node, readable in zip(self._nodes, self._readable, strict=True)
+                map_span_to_node(node, self._metadata_mode, next(spans)) if not blank else None
+                for node, blank in zip(self._nodes, self._texts.blank, strict=True)
             ],
             keep_retrieval_score=keep_retrieval_score,
         )
 
     def _scores(self, judgement: Judgement) -> NDArray[np.float64]:
-        lowest = 0.0
         if self._activation == "identity":
-            lowest = judgement.logits[judgement.exact].min(initial=0.0 if not len(self.texts) else np.inf) - 1.0
-        scores = np.full(len(self._nodes), lowest)
-        scores[self._readable] = self.final(judgement.logits)
-        return scores
+            return self._texts.fill_logits(judgement.logits, judgement.exact)
+        return self._texts.fill(self.to_scores(judgement.logits))
 
 
 def _retrieval_scores(nodes: Sequence[NodeWithScore]) -> NDArray[np.float64]:
@@ -135,7 +129,7 @@ def _retrieval_scores(nodes: Sequence[NodeWithScore]) -> NDArray[np.float64]:
 logger = logging.getLogger(__name__)
 
 
-class CrossEncoderNodePostprocessor(BaseNodePostprocessor):
+class CrossEncoderNodePostprocessor(RerankingPostprocessor):
     """Reorders retrieved nodes by a cross-encoder that reads the question and each passage together.
 
     It takes the place of any LlamaIndex node postprocessor::
@@ -159,10 +153,10 @@ class CrossEncoderNodePostprocessor(BaseNodePostprocessor):
     **Speed.** BERT, RoBERTa, XLM-RoBERTa and ELECTRA classifiers read passages without padding (`backend` is
     ``unpadded``), other families in padded batches of similar length (``padded``). ``dtype="bfloat16"`` is two to three
     times as fast on processors that are quick at it and changes a logit in about its third digit; ``auto`` times both
-    formats on loading and takes it where it is faster.
-    With `cascade` all candidates are read in bfloat16, and in float32 those that could be among the
-    first `top_n`: those whose logit would reach them if it were off by three times the usual difference, learnt from
-    the first questions, at least 120 passages, and on. The list that comes back is that of float32.
+    formats on loading and takes it where it is faster. With `cascade` all candidates are read in bfloat16, and in
+    float32 those that could be among the first `top_n`: those whose logit would reach them if it were off by three
+    times the usual difference, learnt from the first questions, at least 120 passages, and on. The list that comes back
+    is that of float32.
 
     **What is remembered**, each up to a bound: tokens of passages, sentences of long ones, and the scores of 50,000
     pairs of question and passage, so that a repeated question costs no forward. `clear_cache` empties all that.
@@ -228,7 +222,7 @@ class CrossEncoderNodePostprocessor(BaseNodePostprocessor):
     trust_remote_code: bool = Field(default=False, description="Whether code from the model's repository may run.")
     local_files_only: bool = Field(default=False, description="Whether the hub is left alone.")
     _scorer: CrossEncoderScorer = PrivateAttr()
-    _notices: Notices = PrivateAttr()
+    _warnings: WarnOnce = PrivateAttr()
 
     def __init__(
         self,
@@ -251,29 +245,25 @@ class CrossEncoderNodePostprocessor(BaseNodePostprocessor):
         local_files_only: bool = False,
         callback_manager: CallbackManager | None = None,
     ) -> None:
-        settings: dict[str, Any] = {
-            "model": str(model),
-            "top_n": top_n,
-            "device": device,
-            "dtype": dtype,
-            "cascade": cascade,
-            "max_batch_tokens": max_batch_tokens,
-            "max_length": max_length,
-            "overflow": overflow,
-            "label": label,
-            "score_threshold": score_threshold,
-            "retrieval_weight": retrieval_weight,
-            "activation": activation,
-            "metadata_mode": metadata_mode,
-            "keep_retrieval_score": keep_retrieval_score,
-            "trust_remote_code": trust_remote_code,
-            "local_files_only": local_files_only,
-            "callback_manager": callback_manager or CallbackManager(),
-        }
-        try:
-            super().__init__(**settings)
-        except ValidationError as error:
-            raise to_invalid_setting(error) from error
+        super().__init__(
+            model=str(model),
+            top_n=top_n,
+            device=device,
+            dtype=dtype,
+            cascade=cascade,
+            max_batch_tokens=max_batch_tokens,
+            max_length=max_length,
+            overflow=overflow,
+            label=label,
+            score_threshold=score_threshold,
+            retrieval_weight=retrieval_weight,
+            activation=activation,
+            metadata_mode=metadata_mode,
+            keep_retrieval_score=keep_retrieval_score,
+            trust_remote_code=trust_remote_code,
+            local_files_only=local_files_only,
+            callback_manager=callback_manager,
+        )
         if self.retrieval_weight and self.activation == "identity":
             raise InvalidSetting("retrieval_weight mixes probabilities; with activation='identity' leave it 0")
         self._scorer = load_scorer(
@@ -290,7 +280,7 @@ class CrossEncoderNodePostprocessor(BaseNodePostprocessor):
                 label=self.label,
             )
         )
-        self._notices = Notices(logger)
+        self._warnings = WarnOnce(logger)
 
     def __reduce__(self) -> tuple[Callable[..., BaseNodePostprocessor], tuple[dict[str, Any]]]:
         return type(self).from_dict, (self.to_dict(),)
@@ -309,41 +299,18 @@ class CrossEncoderNodePostprocessor(BaseNodePostprocessor):
         """Forget all texts and scores, also for the postprocessors that share the model; for measurements."""
         self._scorer.clear_cache()
 
-    def _postprocess_nodes(
-        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
-    ) -> list[NodeWithScore]:
-        query = check_query(query_bundle.query_str if query_bundle else None)
-        if not nodes:
-            return []
-        with self._announced(nodes, query_bundle, query) as found:
-            candidates = self._candidates(nodes)
-            judgement = self._scorer.judge(query, candidates.texts, top_n=self.top_n, final=candidates.final)
-            found += self._reordered(candidates, judgement)
-        return found
+    def _model_name(self) -> str:
+        return self.model
 
-    async def _apostprocess_nodes(
-        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
-    ) -> list[NodeWithScore]:
-        query = check_query(query_bundle.query_str if query_bundle else None)
-        if not nodes:
-            return []
-        with self._announced(nodes, query_bundle, query) as found:
-            candidates = await asyncio.to_thread(self._candidates, nodes)
-            judgement = await self._scorer.ajudge(query, candidates.texts, top_n=self.top_n, final=candidates.final)
-            found += await asyncio.to_thread(self._reordered, candidates, judgement)
-        return found
+    def _rerank(self, query: str, nodes: list[NodeWithScore]) -> list[NodeWithScore]:
+        candidates = self._candidates(nodes)
+        judgement = self._scorer.judge(query, candidates.texts, top_n=self.top_n, final=candidates.to_scores)
+        return self._build_results(candidates, judgement)
 
-    def _announced(
-        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None, query: str
-    ) -> AbstractContextManager[list[NodeWithScore]]:
-        return announced(
-            nodes,
-            query_bundle,
-            query=query,
-            top_n=self.top_n,
-            model_name=self.model,
-            callbacks=self.callback_manager,
-        )
+    async def _arerank(self, query: str, nodes: list[NodeWithScore]) -> list[NodeWithScore]:
+        candidates = await asyncio.to_thread(self._candidates, nodes)
+        judgement = await self._scorer.ajudge(query, candidates.texts, top_n=self.top_n, final=candidates.to_scores)
+        return await asyncio.to_thread(self._build_results, candidates, judgement)
 
     def _candidates(self, nodes: list[NodeWithScore]) -> Candidates:
         return Candidates(
@@ -351,11 +318,11 @@ class CrossEncoderNodePostprocessor(BaseNodePostprocessor):
             metadata_mode=self.metadata_mode,
             activation=self.activation,
             retrieval_weight=self.retrieval_weight,
-            notices=self._notices,
+            warnings=self._warnings,
         )
 
-    def _reordered(self, candidates: Candidates, judgement: Judgement) -> list[NodeWithScore]:
-        return candidates.reordered(
+    def _build_results(self, candidates: Candidates, judgement: Judgement) -> list[NodeWithScore]:
+        return candidates.build_results(
             judgement,
             top_n=self.top_n,
             score_threshold=self.score_threshold,

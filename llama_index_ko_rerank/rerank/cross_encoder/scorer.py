@@ -26,9 +26,8 @@ from llama_index_ko_rerank.rerank.cross_encoder.loading import (
     model_labels,
 )
 from llama_index_ko_rerank.rerank.cross_encoder.scoring import Final, Judge, Judgement, Steps, drive, run_async
-from llama_index_ko_rerank.rerank.cross_encoder.tokenization import pair_encoder
-from llama_index_ko_rerank.rerank.events import Notices
-from llama_index_ko_rerank.rerank.nodes import sigmoid
+from llama_index_ko_rerank.rerank.cross_encoder.tokenization import WarnOnce, pair_encoder
+from llama_index_ko_rerank.rerank.nodes import BlankLast
 from llama_index_ko_rerank.text.normalize import check_query
 
 __all__ = ["CrossEncoderScorer", "PairScorer", "ScorerSettings", "load_scorer"]
@@ -83,7 +82,7 @@ class CrossEncoderScorer:
             model.tokenizer,
             max_length=self.max_length,
             overflow=settings.overflow,
-            notices=Notices(logger),
+            warnings=WarnOnce(logger),
         )
         exact, quick = _forwards(settings, model)
         self.backend = exact.backend
@@ -213,7 +212,7 @@ def rerank_texts(
         query: The question.
         texts: In the order of whatever found them; they come back as they are.
         scorer: The cross-encoder, from `load_scorer`, which the caller keeps: it is loaded once and remembers scores.
-        top_n: How many come back at most; all where None.
+        top_n: How many come back at most. Defaults to all.
 
     Returns:
         Best first; equal scores keep the order given. A blank text is not shown to the model, and comes last with 0.
@@ -226,11 +225,9 @@ def rerank_texts(
     """
     if top_n is not None and top_n < 1:
         raise InvalidSetting(f"top_n must be 1 or more, not {top_n}")
-    question = check_query(query)
-    readable = [position for position, text in enumerate(texts) if text.strip()]
-    logits = np.full(len(texts), -np.inf)
-    if readable:
-        logits[readable] = scorer.logits(question, [texts[position] for position in readable])
-    probabilities = sigmoid(logits)
-    order = np.argsort(-logits, kind="stable")[:top_n]
-    return [RerankedText(place, texts[place], float(probabilities[place])) for place in order.tolist()]
+    question, candidates = check_query(query), BlankLast(texts)
+    logits = scorer.logits(question, candidates.texts) if candidates.texts else np.zeros(0)
+    return [
+        RerankedText(position, texts[position], probability)
+        for position, _, probability in candidates.rank(logits, top_n=top_n)
+    ]

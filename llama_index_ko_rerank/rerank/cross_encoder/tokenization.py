@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,12 +16,28 @@ from transformers import PreTrainedTokenizerBase
 
 from llama_index_ko_rerank.errors import InvalidSetting
 from llama_index_ko_rerank.forward.batches import TokenPair
-from llama_index_ko_rerank.rerank.events import Notices
 from llama_index_ko_rerank.rerank.lru_cache import LRUCache, text_hash
 from llama_index_ko_rerank.rerank.windows import Span, sentence_breaks, split_windows
 
 KEPT_TOKENS = 2_000_000
 """How many tokens of texts are remembered: 10,000 passages of 200 tokens in 8 MB, or 24 MB where all are long."""
+
+
+class WarnOnce:
+    """Logger of each kind of message as a warning the first time, and at INFO after that.
+
+    Args:
+        logger: Destination of the messages.
+    """
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+        self._logged: set[str] = set()
+
+    def log(self, message: str, *values: object) -> None:
+        """Log a message; its kind is the text before the values are filled in."""
+        self._logger.log(logging.INFO if message in self._logged else logging.WARNING, message, *values)
+        self._logged.add(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +240,7 @@ class PairEncoder(Protocol):
 
 
 def pair_encoder(
-    tokenizer: PreTrainedTokenizerBase, *, max_length: int, overflow: LongPassage, notices: Notices
+    tokenizer: PreTrainedTokenizerBase, *, max_length: int, overflow: LongPassage, warnings: WarnOnce
 ) -> PairEncoder:
     """Return what makes pairs for a tokenizer.
 
@@ -231,19 +248,19 @@ def pair_encoder(
         tokenizer: The model's tokenizer.
         max_length: Most tokens of a pair, special ones included.
         overflow: Whether a passage beyond that is read in windows or cut.
-        notices: Where to say what was cut.
+        warnings: Log of what was cut.
 
     Raises:
         InvalidSetting: `max_length` leaves a passage no room beside the special tokens.
     """
     template = infer_pair_template(tokenizer)
     if template is None:
-        return TokenizerPairEncoder(tokenizer, max_length=max_length, notices=notices)
+        return TokenizerPairEncoder(tokenizer, max_length=max_length, warnings=warnings)
     room = max_length - max_length // 2 - template.special_tokens
     if room < _SMALLEST_ROOM:
         raise InvalidSetting(f"max_length={max_length} leaves {room} tokens for a passage; give a larger one")
     reader = CachingTokenizer(tokenizer, offsets_beyond=room)
-    return TemplatePairEncoder(reader, template, max_length=max_length, overflow=overflow, notices=notices)
+    return TemplatePairEncoder(reader, template, max_length=max_length, overflow=overflow, warnings=warnings)
 
 
 class TemplatePairEncoder:
@@ -259,13 +276,13 @@ class TemplatePairEncoder:
         *,
         max_length: int,
         overflow: LongPassage,
-        notices: Notices,
+        warnings: WarnOnce,
     ) -> None:
         self._reader = reader
         self._template = template
         self._max_length = max_length
         self._long_passage = overflow
-        self._notices = notices
+        self._warnings = warnings
         self._breaks: LRUCache[bytes, list[int]] = LRUCache(_KEPT_BREAKS, weight=len)
 
     def pairs(self, question: str, passages: Sequence[str]) -> list[PassagePairs]:
@@ -273,7 +290,7 @@ class TemplatePairEncoder:
         asked, *read = self._reader.read([question, *passages])
         most = self._max_length // 2
         if len(asked) > most:
-            self._notices.tell("a question of %d tokens was cut to %d for reranking", len(asked), most)
+            self._warnings.log("a question of %d tokens was cut to %d for reranking", len(asked), most)
         ids = asked.ids[:most]
         room = self._max_length - self._template.special_tokens - len(ids)
         if self._long_passage == "truncate":
@@ -307,7 +324,7 @@ class TemplatePairEncoder:
         if cut:
             longest = max(lengths) + self._max_length - room
             message = "%d of %d passages were cut to %d tokens for reranking; the longest has %d"
-            self._notices.tell(message, cut, len(lengths), self._max_length, longest)
+            self._warnings.log(message, cut, len(lengths), self._max_length, longest)
 
 
 class TokenizerPairEncoder:
@@ -317,10 +334,10 @@ class TokenizerPairEncoder:
     read in windows.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, max_length: int, notices: Notices) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, max_length: int, warnings: WarnOnce) -> None:
         self._tokenizer = tokenizer
         self._max_length = max_length
-        self._notices = notices
+        self._warnings = warnings
         self._lock = threading.Lock()
 
     def pairs(self, question: str, passages: Sequence[str]) -> list[PassagePairs]:
@@ -331,7 +348,7 @@ class TokenizerPairEncoder:
         cut = sum(len(pair) > self._max_length for pair in whole)
         if cut:
             message = "%d of %d pairs were cut to %d tokens for reranking; the longest has %d"
-            self._notices.tell(message, cut, len(whole), self._max_length, max(map(len, whole)))
+            self._warnings.log(message, cut, len(whole), self._max_length, max(map(len, whole)))
         return [PassagePairs((pair,), (None,)) for pair in kept]
 
     def clear_cache(self) -> None:

@@ -26,7 +26,7 @@ from llama_index_ko_rerank.rerank.ltr.matching import (
     window_presence,
 )
 from llama_index_ko_rerank.rerank.ltr.statistics import BIGRAMS, MORPHEMES, LexicalStatistics, stable_ids
-from llama_index_ko_rerank.text.normalize import check_text, normalize
+from llama_index_ko_rerank.rerank.nodes import BlankLast, model_input_text
 from llama_index_ko_rerank.types import sources_of
 
 if TYPE_CHECKING:
@@ -272,8 +272,9 @@ class FeatureExtractor:
         if DENSE in self.feature_sets:
             columns |= dense_columns(nodes, self._dense_leg)
         if self._scorer is not None and CROSS_ENCODER in self.feature_sets:
-            texts = [self._text(node) for node in nodes]
-            columns["cross_encoder_logit"] = _logits(self._scorer, query, texts)
+            candidates = BlankLast([self._text(node) for node in nodes])
+            logits = self._scorer.logits(query, candidates.texts) if candidates.texts else np.zeros(0)
+            columns["cross_encoder_logit"] = candidates.fill_logits(logits)
         return np.stack([columns[name] for name in self.feature_names], axis=1)
 
     def _lexical(self, query: str, nodes: Sequence[NodeWithScore]) -> Columns:
@@ -289,9 +290,7 @@ class FeatureExtractor:
             return lexical_columns(query, question, passages, self._statistics)
 
     def _text(self, found: NodeWithScore) -> str:
-        text = found.node.get_content(metadata_mode=self._metadata_mode)
-        check_text(text, f"the text of node {found.node.node_id!r}")
-        return normalize(text)
+        return model_input_text(found, self._metadata_mode)
 
 
 def dense_columns(nodes: Sequence[NodeWithScore], source: str) -> Columns:
@@ -306,14 +305,3 @@ def dense_columns(nodes: Sequence[NodeWithScore], source: str) -> Columns:
         "dense_score": np.array([hit.score if hit else lowest for hit in hits]),
         "dense_reciprocal_rank": np.array([1 / hit.rank if hit else 0.0 for hit in hits]),
     }
-
-
-def _logits(scorer: PairScorer, query: str, texts: Sequence[str]) -> NDArray[np.float64]:
-    """Ask the cross-encoder; a passage with no text gets one less than the lowest."""
-    readable = [place for place, text in enumerate(texts) if text.strip()]
-    logits = np.zeros(len(texts))
-    if readable:
-        given = scorer.logits(query, [texts[place] for place in readable])
-        logits[:] = given.min() - 1
-        logits[readable] = given
-    return logits

@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from llama_index.core.bridge.pydantic import Field, PrivateAttr, ValidationError
+from llama_index.core.bridge.pydantic import Field, PrivateAttr
 from llama_index.core.callbacks import CallbackManager
-from llama_index.core.postprocessor.types import BaseNodePostprocessor
-from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
+from llama_index.core.schema import MetadataMode, NodeWithScore
 from numpy.typing import NDArray
 
 from llama_index_ko_rerank.errors import InvalidSetting, UnsuitableModel
-from llama_index_ko_rerank.rerank.events import announced, to_invalid_setting
 from llama_index_ko_rerank.rerank.ltr.features import FeatureExtractor
 from llama_index_ko_rerank.rerank.ltr.model import DEFAULT, LearningToRank, load_ranker
 from llama_index_ko_rerank.rerank.ltr.statistics import LexicalStatistics
-from llama_index_ko_rerank.rerank.nodes import reordered
+from llama_index_ko_rerank.rerank.nodes import rerank_nodes
+from llama_index_ko_rerank.rerank.postprocessor import RerankingPostprocessor
 from llama_index_ko_rerank.text.normalize import check_query
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ class Explanation:
     features: tuple[FeatureContribution, ...]
 
 
-class LearningToRankPostprocessor(BaseNodePostprocessor):
+class LearningToRankPostprocessor(RerankingPostprocessor):
     """Reorders retrieved nodes by a small network over how question and passage share words.
 
     It needs the lexical index of the collection, for its statistics and its analysed passages::
@@ -110,19 +109,15 @@ class LearningToRankPostprocessor(BaseNodePostprocessor):
         keep_retrieval_score: bool = False,
         callback_manager: CallbackManager | None = None,
     ) -> None:
-        settings: dict[str, Any] = {
-            "top_n": top_n,
-            "candidates": candidates,
-            "weights": str(weights),
-            "dense_retriever": dense_retriever,
-            "metadata_mode": metadata_mode,
-            "keep_retrieval_score": keep_retrieval_score,
-            "callback_manager": callback_manager or CallbackManager(),
-        }
-        try:
-            super().__init__(**settings)
-        except ValidationError as error:
-            raise to_invalid_setting(error) from error
+        super().__init__(
+            top_n=top_n,
+            candidates=candidates,
+            weights=str(weights),
+            dense_retriever=dense_retriever,
+            metadata_mode=metadata_mode,
+            keep_retrieval_score=keep_retrieval_score,
+            callback_manager=callback_manager,
+        )
         self._ranker = load_ranker(self.weights)
 
     @classmethod
@@ -219,22 +214,15 @@ class LearningToRankPostprocessor(BaseNodePostprocessor):
             for place in np.argsort(-probabilities, kind="stable")
         ]
 
-    def _postprocess_nodes(
-        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
-    ) -> list[NodeWithScore]:
-        query = check_query(query_bundle.query_str if query_bundle else None)
-        if not nodes:
-            return []
-        extractor = self._attached()
-        name = f"learning-to-rank:{self.weights}"
-        with announced(
-            nodes, query_bundle, query=query, top_n=self.top_n, model_name=name, callbacks=self.callback_manager
-        ) as found:
-            scores = np.zeros(len(nodes))
-            chosen = nodes[: self.candidates]
-            scores[: len(chosen)] = softmax(self._ranker.scores(extractor.matrix(query, chosen)))
-            found += reordered(nodes, scores, top_n=self.top_n, keep_retrieval_score=self.keep_retrieval_score)
-        return found
+    def _model_name(self) -> str:
+        self._attached()
+        return f"learning-to-rank:{self.weights}"
+
+    def _rerank(self, query: str, nodes: list[NodeWithScore]) -> list[NodeWithScore]:
+        scores = np.zeros(len(nodes))
+        chosen = nodes[: self.candidates]
+        scores[: len(chosen)] = softmax(self._ranker.scores(self._attached().matrix(query, chosen)))
+        return rerank_nodes(nodes, scores, top_n=self.top_n, keep_retrieval_score=self.keep_retrieval_score)
 
     def _attached(self) -> FeatureExtractor:
         if self._extractor is None:

@@ -10,29 +10,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from llama_index_ko_rerank.text.tokenizers import BigramTokenizer, MorphemeTokenizer
+from llama_index_ko_rerank.text.tokenizers import BigramTokenizer, MorphemeTokenizer, PassageStream
 
 MORPHEMES = "morphemes"
 BIGRAMS = "bigrams"
-
-
-class PassageStream(Protocol):
-    """The content morphemes of one passage in reading order; the three arrays have one length."""
-
-    @property
-    def token_ids(self) -> NDArray[np.int32]:
-        """Ids of the morphemes, as `LexicalStatistics.morpheme_ids` gives them."""
-        ...
-
-    @property
-    def tags(self) -> NDArray[np.uint8]:
-        """Places in `text.tokenizers.TAG_NAMES`."""
-        ...
-
-    @property
-    def sentences(self) -> NDArray[np.uint16]:
-        """Number of the sentence that each stands in, from 0."""
-        ...
 
 
 class LexicalStatistics(Protocol):

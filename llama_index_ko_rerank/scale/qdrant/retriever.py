@@ -22,7 +22,6 @@ from qdrant_client import models
 
 from llama_index_ko_rerank.errors import InvalidSetting
 from llama_index_ko_rerank.rerank.lru_cache import LRUCache
-from llama_index_ko_rerank.rerank.ltr.statistics import PassageStream
 from llama_index_ko_rerank.retrieve.lexical_index import ANALYZERS
 from llama_index_ko_rerank.scale.qdrant.filters import restriction
 from llama_index_ko_rerank.scale.qdrant.points import from_payload
@@ -30,6 +29,7 @@ from llama_index_ko_rerank.scale.qdrant.sparse import token_number
 from llama_index_ko_rerank.scale.qdrant.vector_store import KoreanQdrantVectorStore
 from llama_index_ko_rerank.store.filters import compile_filters
 from llama_index_ko_rerank.text.normalize import check_query
+from llama_index_ko_rerank.text.tokenizers import PassageStream
 from llama_index_ko_rerank.types import RankedNode, SourceHit
 
 _WEIGHT = 1 / len(ANALYZERS)
