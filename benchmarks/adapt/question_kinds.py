@@ -17,10 +17,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from llama_index_ko_rerank.adapt.embedding import MODEL, START, Lesson, ndcg_at_10, write_embedding, write_start
+from llama_index_ko_rerank.adapt.inputs import AdaptSettings, Collected, Sources, collect
+from llama_index_ko_rerank.adapt.models import MODEL, START, TrainingInputs, ndcg_at_10, write_embedding, write_start
 from llama_index_ko_rerank.adapt.questions import MadeQuestions
-from llama_index_ko_rerank.adapt.settings import AdaptSettings
-from llama_index_ko_rerank.adapt.sources import Collected, Sources, collect
 from llama_index_ko_rerank.data import Question, RetrievalDataset, load_dataset
 from llama_index_ko_rerank.embed import KoreanEmbedding
 from llama_index_ko_rerank.evaluate.report import installed_versions
@@ -55,10 +54,10 @@ def main() -> None:
             name = "all kinds" if left_out is None else f"without {left_out}"
             made, questions[name] = _made_questions(collected, settings, tuple(k for k in KINDS if k != left_out))
             parts = {"train": made, "fit": (), "held-out": dataset.questions}
-            lesson = Lesson(collected, MadeQuestions(parts, {}, 0), start, settings)
+            inputs = TrainingInputs(collected, MadeQuestions(parts, {}, 0), start, settings)
             target = folder / name.replace(" ", "-")
             target.mkdir()
-            write_embedding(lesson, target, on_step=lambda _: None, on_progress=lambda *_: None)
+            write_embedding(inputs, target, on_step=lambda _: None, on_progress=lambda *_: None)
             values[name] = _measure(target / MODEL, collected, dataset)
             print(name, len(made), f"{values[name].mean():.4f}", flush=True)
             _write(chosen.json, values, questions, settings)

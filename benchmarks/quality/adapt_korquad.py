@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from llama_index_ko_rerank.adapt.embedding import ndcg_at_10
+from llama_index_ko_rerank.adapt.models import ndcg_at_10
 from llama_index_ko_rerank.catalog import DEFAULT_EMBEDDING
 from llama_index_ko_rerank.collection import read_settings
 from llama_index_ko_rerank.data import load_dataset

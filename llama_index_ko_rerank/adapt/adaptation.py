@@ -9,22 +9,41 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llama_index_ko_rerank.adapt import embedding as embeddings
-from llama_index_ko_rerank.adapt.cross_encoding import MODEL, write_cross_encoder
-from llama_index_ko_rerank.adapt.measuring import measure_steps
-from llama_index_ko_rerank.adapt.publishing import CROSS_ENCODER, EMBEDDING, publish
+from llama_index_ko_rerank.adapt.inputs import AdaptSettings, Collected, Sources, collect, read_files
+from llama_index_ko_rerank.adapt.models import (
+    MODEL,
+    START,
+    TRAINED,
+    WORDS,
+    TrainingInputs,
+    write_cross_encoder,
+    write_embedding,
+    write_start,
+)
 from llama_index_ko_rerank.adapt.questions import MadeQuestions, read_questions, write_questions
-from llama_index_ko_rerank.adapt.report import report_content, report_markdown
-from llama_index_ko_rerank.adapt.result import AdaptResult
-from llama_index_ko_rerank.adapt.searching import Legs, make_index, write_fit
-from llama_index_ko_rerank.adapt.settings import AdaptSettings
-from llama_index_ko_rerank.adapt.sources import Collected, Sources, collect, read_files
-from llama_index_ko_rerank.adapt.state import AdaptState, check_out, digest, opened_state
+from llama_index_ko_rerank.adapt.search import (
+    Retrievers,
+    make_index,
+    measure_steps,
+    report_content,
+    report_markdown,
+    write_fit,
+)
+from llama_index_ko_rerank.adapt.step_cache import (
+    CROSS_ENCODER,
+    EMBEDDING,
+    StepCache,
+    check_out,
+    digest,
+    open_step_cache,
+    publish,
+)
 from llama_index_ko_rerank.collection import RANKER_FILE, SETTINGS_FILE, CollectionSettings
 from llama_index_ko_rerank.data.load import load_dataset
 from llama_index_ko_rerank.embed import KoreanEmbedding, embedding_identity
 from llama_index_ko_rerank.errors import InvalidSetting
 from llama_index_ko_rerank.files import write_json_file, write_text_file
+from llama_index_ko_rerank.ingest.documents import SkippedFile
 from llama_index_ko_rerank.ingest.sync import DEFAULT_MAX_MB, plan_sync
 from llama_index_ko_rerank.store.vector_store import DurableFaissVectorStore
 from llama_index_ko_rerank.train.recipes.recipe import SCRATCH
@@ -41,6 +60,29 @@ _REPORT, _REPORT_TEXT = "report.json", "report.md"
 _SMALL = 50_000
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdaptResult:
+    """Result of an adaptation: the collection, and how it came about.
+
+    Attributes:
+        folder: The collection, which `Collection.open` takes.
+        documents: How many documents are in it.
+        passages: How many passages.
+        refused: Files that could not be read, with the reasons.
+        embedding: Which embedding stayed: ``base``, ``words of the corpus`` or ``trained``.
+        report: What ``report.json`` says: every figure with its 95 % interval, and how many questions it is of.
+        seconds: How long this call took; of a resumed run, its last part.
+    """
+
+    folder: Path
+    documents: int
+    passages: int
+    refused: tuple[SkippedFile, ...]
+    embedding: str
+    report: dict[str, Any]
+    seconds: float
+
+
 def adapt_to_documents(
     paths: Sequence[str | Path],
     out: str | Path,
@@ -53,7 +95,7 @@ def adapt_to_documents(
     on_step: Callable[[str], None] = lambda _: None,
     on_progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> AdaptResult:
-    """Fit a whole search to documents that nobody has asked about, and measure what each step gains.
+    """Fit a whole search to documents that have no questions, and measure what each step gains.
 
     Questions are made of the passages, by rules or by an LLM. The embedding is trained on those of most documents;
     weights and ranker, and the `retrieval_weight` of a cross-encoder, are fitted on those of others; all is measured
@@ -68,12 +110,12 @@ def adapt_to_documents(
         paths: Files, and folders of them, as `ko-rerank index` takes them; none where there is `data`.
         out: The folder of the collection: new, empty, or of an earlier adaptation.
         data: A data set whose passages are the documents (see `load_dataset`); its questions are never read.
-        settings: What decides the outcome; the defaults where None.
-        llm: Asks the questions instead of the rules; any LlamaIndex LLM.
+        settings: What decides the outcome. Defaults to `AdaptSettings()`.
+        llm: Writes the questions instead of the rules; any LlamaIndex LLM.
         max_mb: The largest file that is read, in millions of bytes.
         command: What the report names as its command.
-        on_step: Told what begins, and what is kept or made again.
-        on_progress: Told what is done, how much of it, and of how much.
+        on_step: Called with what begins, and what is kept or made again.
+        on_progress: Called with what is done, how much of it, and of how much.
 
     Raises:
         InvalidSetting: There are both paths and data, or neither, or `out` holds something else.
@@ -93,11 +135,13 @@ def adapt_to_documents(
     model = KoreanEmbedding() if settings.base == SCRATCH else KoreanEmbedding(settings.base)
     sources = _read(paths, data, folder, model, max_mb)
     if sum(map(len, sources.texts)) < _SMALL:
-        collect(sources.nodes(model))  # too little is said before anything is written
+        collect(sources.nodes(model))  # too few documents are an error before anything is written
     advice = "make room and run the same command again; what was finished is kept"
-    with raise_disk_full(folder, advice), opened_state(folder, on_step) as state:
-        run = _Run(folder, state, sources, settings, tuple(paths), model, llm, max_mb, command, on_step, on_progress)
-        content = run.finished() or run.go()
+    with raise_disk_full(folder, advice), open_step_cache(folder, on_step) as cache:
+        run = AdaptationRun(
+            folder, cache, sources, settings, tuple(paths), model, llm, max_mb, command, on_step, on_progress
+        )
+        content = run.finished() or run.execute()
     return AdaptResult(
         folder=folder,
         documents=content["documents"],
@@ -112,16 +156,16 @@ def adapt_to_documents(
 def _read(paths: Sequence[str | Path], data: str | None, folder: Path, model: KoreanEmbedding, max_mb: int) -> Sources:
     if data:
         return Sources(dataset=load_dataset(data).with_questions(()))
-    place = folder / _STAGED_INDEX
-    return read_files(plan_sync(place, paths, embed_model=model, leave_out=folder, max_mb=max_mb, reset=True))
+    staged = folder / _STAGED_INDEX
+    return read_files(plan_sync(staged, paths, embed_model=model, leave_out=folder, max_mb=max_mb, reset=True))
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
-    """One adaptation under way."""
+class AdaptationRun:
+    """Adaptation under way: its inputs and step cache."""
 
     folder: Path
-    state: AdaptState
+    cache: StepCache
     sources: Sources
     settings: AdaptSettings
     paths: tuple[str | Path, ...]
@@ -140,7 +184,7 @@ class _Run:
 
     @property
     def llm_name(self) -> str | None:
-        """The LLM that is asked, by its own name."""
+        """The name of the LLM that writes the questions."""
         return self.llm.metadata.model_name if self.llm else None
 
     def everything(self) -> str:
@@ -149,7 +193,7 @@ class _Run:
 
     def finished(self) -> dict[str, Any] | None:
         """Read the report of a run with the same inputs that came to its end."""
-        finished = self.state.folder / _FINISHED
+        finished = self.cache.folder / _FINISHED
         if not finished.exists() or not (self.folder / SETTINGS_FILE).exists():
             return None
         if json.loads(finished.read_text(encoding="utf-8")) != {"inputs": self.everything()}:
@@ -158,29 +202,29 @@ class _Run:
         content: dict[str, Any] = json.loads((self.folder / _REPORT).read_text(encoding="utf-8"))
         return content
 
-    def go(self) -> dict[str, Any]:
+    def execute(self) -> dict[str, Any]:
         """Do every step that is not done, and put the collection in its place."""
         settings = self.settings
         self.on_step("reading the words of the documents")
-        start_folder, start = self.state.step(
+        start_folder, start = self.cache.step(
             "start",
             {**self.inputs, "random_index_dimensions": settings.random_index_dimensions},
-            lambda folder: embeddings.write_start(self.sources, settings, folder),
+            lambda folder: write_start(self.sources, settings, folder),
         )
-        start_model = start_folder / embeddings.START if start["is_static"] else None
+        start_model = start_folder / START if start["is_static"] else None
         collected = collect(self.sources.nodes(KoreanEmbedding(start_model or settings.base)))
         made = self.questions("questions", collected)
-        trained, embedding = self.state.step(
+        trained, embedding = self.cache.step(
             "embedding",
-            {**self.inputs, **self.lesson_inputs(collected, made), "dimensions": settings.random_index_dimensions},
-            lambda folder: embeddings.write_embedding(
-                embeddings.Lesson(collected, made, start_model, settings),
+            {**self.inputs, **self.training_inputs(collected, made), "dimensions": settings.random_index_dimensions},
+            lambda folder: write_embedding(
+                TrainingInputs(collected, made, start_model, settings),
                 folder,
                 on_step=self.on_step,
                 on_progress=self.on_progress,
             ),
         )
-        models = {embeddings.WORDS: start_model, embeddings.TRAINED: trained / embeddings.MODEL}
+        models = {WORDS: start_model, TRAINED: trained / MODEL}
         kept = models.get(embedding["kept"])
         if kept is None and start_model is not None:  # the base cuts documents otherwise than what was tried
             collected = collect(self.sources.nodes(self.base))
@@ -197,18 +241,20 @@ class _Run:
             "seed": self.settings.seed,
             "llm": self.llm_name,
         }
-        folder, result = self.state.step(
+        folder, result = self.cache.step(
             name,
             inputs,
-            lambda place: write_questions(collected, self.settings, place, llm=self.llm, on_progress=self.on_progress),
+            lambda folder: write_questions(
+                collected, self.settings, folder, llm=self.llm, on_progress=self.on_progress
+            ),
         )
         return read_questions(folder, result)
 
-    def lesson_inputs(self, collected: Collected, made: MadeQuestions) -> dict[str, object]:
+    def training_inputs(self, collected: Collected, made: MadeQuestions) -> dict[str, object]:
         """Return what a model that learns from the questions depends on."""
-        asked = {part: [[q.text, *q.passage_ids] for q in questions] for part, questions in made.parts.items()}
+        questions = {part: [[q.text, *q.passage_ids] for q in rows] for part, rows in made.parts.items()}
         steps = {"steps": self.settings.steps, "passages_per_step": self.settings.passages_per_step}
-        return {"passages": collected.digest, "questions": digest(asked), **steps}
+        return {"passages": collected.digest, "questions": digest(questions), **steps}
 
     def search(
         self,
@@ -219,8 +265,8 @@ class _Run:
         embedding: dict[str, Any],
     ) -> dict[str, Any]:
         """Index, fit, measure and publish."""
-        lesson = {**self.inputs, **self.lesson_inputs(collected, made)}
-        cross_encoder = self.cross_encoder(collected, made, lesson)
+        inputs = {**self.inputs, **self.training_inputs(collected, made)}
+        cross_encoder = self.cross_encoder(collected, made, inputs)
         self.on_step("indexing all documents")
         model = KoreanEmbedding(kept) if kept else self.base
         staged = self.folder / _STAGED_INDEX
@@ -233,14 +279,14 @@ class _Run:
             embed_model=model,
             on_progress=self.on_progress,
         )
-        legs = Legs.of(index, collected, self.state.folder / _LEXICAL)
-        inputs = {**lesson, "embedding": embedding_identity(model), "cross_encoder": cross_encoder is not None}
+        retrievers = Retrievers.over(index, collected, self.cache.folder / _LEXICAL)
+        inputs = {**inputs, "embedding": embedding_identity(model), "cross_encoder": cross_encoder is not None}
         self.on_step("fitting the search on documents set aside")
-        fit_folder, fit = self.state.step(
+        fit_folder, fit = self.cache.step(
             "fit",
             inputs,
             lambda folder: write_fit(
-                legs,
+                retrievers,
                 made.parts["fit"],
                 folder,
                 cross_encoder=cross_encoder,
@@ -249,10 +295,10 @@ class _Run:
             ),
         )
         self.on_step("measuring every step on held-out documents")
-        _, measured = self.state.step(
+        _, measured = self.cache.step(
             "measure",
             {**inputs, "fit": digest(fit)},
-            lambda _: self.measured(legs, collected, made, fit, fit_folder, kept, cross_encoder),
+            lambda _: self.measured(retrievers, collected, made, fit, fit_folder, kept, cross_encoder),
         )
         assert isinstance(index.vector_store, DurableFaissVectorStore)  # `make_index` made it
         index.vector_store.close()
@@ -271,19 +317,19 @@ class _Run:
         self.publish(content, staged, kept, fit_folder, cross_encoder)
         return content
 
-    def cross_encoder(self, collected: Collected, made: MadeQuestions, lesson: dict[str, object]) -> Path | None:
-        """Train the cross-encoder, where one was asked for."""
+    def cross_encoder(self, collected: Collected, made: MadeQuestions, inputs: dict[str, object]) -> Path | None:
+        """Train the cross-encoder, where the settings want one."""
         if not self.settings.cross_encoder:
             return None
         self.on_step("training the cross-encoder")
-        folder, _ = self.state.step(
-            CROSS_ENCODER, lesson, lambda place: write_cross_encoder(collected, made, self.settings, place)
+        folder, _ = self.cache.step(
+            CROSS_ENCODER, inputs, lambda folder: write_cross_encoder(collected, made, self.settings, folder)
         )
         return folder / MODEL
 
     def measured(
         self,
-        legs: Legs,
+        retrievers: Retrievers,
         collected: Collected,
         made: MadeQuestions,
         fit: dict[str, Any],
@@ -293,7 +339,7 @@ class _Run:
     ) -> dict[str, Any]:
         """Measure every step."""
         report, gains = measure_steps(
-            legs,
+            retrievers,
             collected,
             made.parts["held-out"],
             fit,
@@ -310,7 +356,7 @@ class _Run:
         self, content: dict[str, Any], staged: Path, kept: Path | None, fit_folder: Path, cross_encoder: Path | None
     ) -> None:
         """Put the collection in its place, and note that it is whole."""
-        (self.state.folder / _FINISHED).unlink(missing_ok=True)
+        (self.cache.folder / _FINISHED).unlink(missing_ok=True)
         write_json_file(self.folder / _REPORT, content)
         write_text_file(self.folder / _REPORT_TEXT, report_markdown(content))
         fit = content["fit"]
@@ -328,9 +374,9 @@ class _Run:
                 fit["retrieval_weight"],
             ),
             index=staged,
-            lexical=self.state.folder / _LEXICAL,
+            lexical=self.cache.folder / _LEXICAL,
             models=models,
             files={RANKER_FILE: fitted} if fit["ranker"] == RANKER_FILE else {},
-            old=self.state.folder / "old",
+            old=self.cache.folder / "old",
         )
-        write_json_file(self.state.folder / _FINISHED, {"inputs": self.everything()})
+        write_json_file(self.cache.folder / _FINISHED, {"inputs": self.everything()})

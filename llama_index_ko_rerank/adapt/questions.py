@@ -1,4 +1,4 @@
-"""Questions on the passages of documents that nobody has asked about, in three parts that share no document."""
+"""Questions on the passages of documents that have no questions, in three parts that share no document."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llama_index_ko_rerank.adapt.settings import AdaptSettings, held_out_share
-from llama_index_ko_rerank.adapt.sources import Collected
+from llama_index_ko_rerank.adapt.inputs import AdaptSettings, Collected, held_out_share
 from llama_index_ko_rerank.data.dataset import Passage, Question
 from llama_index_ko_rerank.errors import EmptyCorpus, MalformedData
 from llama_index_ko_rerank.files import write_json_file
@@ -58,7 +57,7 @@ class MadeQuestions:
     Attributes:
         parts: ``train``, ``fit`` and ``held-out``.
         counts: By part.
-        left_out: Passages of documents set aside that nearly copy a passage of another part; none is asked about them.
+        left_out: Passages of documents set aside that nearly copy a passage of another part; no question is about them.
     """
 
     parts: dict[str, tuple[Question, ...]]
@@ -82,12 +81,12 @@ def write_questions(
     parts, left_out = _split(collected, settings.seed)
     made = _made(collected, settings, llm, on_progress)
     once = Counter(passage.text for passage in collected.passages)
-    asked = {passage.id for passage in collected.passages if once[passage.text] == 1}
+    unrepeated = {passage.id for passage in collected.passages if once[passage.text] == 1}
     retriever = KoreanBM25Retriever.from_nodes(collected.nodes, similarity_top_k=_DEPTH)
     kept: dict[str, list[Question]] = {}
     counts: dict[str, PartCounts] = {}
     for part in PARTS:
-        own = {passage.id for passage in parts[part]} & asked
+        own = {passage.id for passage in parts[part]} & unrepeated
         questions = [question for question in made if question.passage_ids[0] in own]
         kept[part], counts[part] = _filtered(
             questions, retriever, len(parts[part]), lambda done, total: on_progress("searching", done, total)
@@ -151,7 +150,7 @@ def _made(
                 some,
                 llm,
                 per_passage=min(4, settings.questions_per_passage),
-                on_failure=lambda batch, problem: unread.append((len(batch), problem)),
+                on_failure=lambda batch, error: unread.append((len(batch), error)),
             )
             found += [(question.text, question.passage_id) for question in answered]
             on_progress("asking the LLM", start + len(some), len(collected.passages))
@@ -179,6 +178,6 @@ def _filtered(
         margins.append(1 - scores[1] / scores[0] if scores[0] > 0 else 0.0)
         on_progress(number, len(questions))
     verdict = filter_by_search(ranks, margins, deepest=_DEPTH)
-    kept = [questions[place] for place in verdict.kept]
+    kept = [questions[index] for index in verdict.kept]
     counts = PartCounts(passages, len(questions), len(verdict.not_found), len(verdict.too_easy), len(kept))
     return kept, counts

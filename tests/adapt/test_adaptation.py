@@ -52,9 +52,9 @@ def test_a_file_that_cannot_be_read_is_listed_with_the_reason(adapted):
 
 
 def test_the_same_call_again_does_nothing(adapted, documents, tiny):
-    said = []
-    again = adapt_to_documents([documents], adapted.folder, settings=tiny, on_step=said.append)
-    assert said == ["nothing has changed: the collection is as it was"]
+    messages = []
+    again = adapt_to_documents([documents], adapted.folder, settings=tiny, on_step=messages.append)
+    assert messages == ["nothing has changed: the collection is as it was"]
     assert again.report == adapted.report
 
 
@@ -85,9 +85,9 @@ def test_a_run_stopped_anywhere_is_no_collection_and_goes_on_to_the_same_result(
             adapt_to_documents([documents], out, settings=tiny, on_step=on_step)
         with pytest.raises(IndexNotFound):
             read_settings(out)
-    said = []
-    result = adapt_to_documents([documents], out, settings=tiny, on_step=said.append)
-    assert {"start: done before, kept", "questions: done before, kept", "embedding: done before, kept"} <= set(said)
+    messages = []
+    result = adapt_to_documents([documents], out, settings=tiny, on_step=messages.append)
+    assert {"start: done before, kept", "questions: done before, kept", "embedding: done before, kept"} <= set(messages)
     for part in ("questions", "embedding", "fit"):
         assert result.report[part] == adapted.report[part]
     weights = "embedding/model.safetensors"
@@ -98,9 +98,9 @@ def test_a_run_stopped_anywhere_is_no_collection_and_goes_on_to_the_same_result(
     changed = tmp_path / "문서"
     shutil.copytree(documents, changed)
     (changed / "문서 00.md").write_text("# 새 글\n\n새로 쓴 글은 다른 것을 말한다.", encoding="utf-8")
-    said.clear()
-    adapt_to_documents([changed], out, settings=tiny, on_step=said.append)
-    assert any(line.startswith("start: made again") and "documents" in line for line in said)
+    messages.clear()
+    adapt_to_documents([changed], out, settings=tiny, on_step=messages.append)
+    assert any(line.startswith("start: made again") and "documents" in line for line in messages)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from llama_index_ko_rerank.adapt import AdaptSettings
-from llama_index_ko_rerank.adapt.embedding import BASE, TRAINED, WORDS, choose, ndcg_at_10
-from llama_index_ko_rerank.adapt.settings import held_out_share
+from llama_index_ko_rerank.adapt.inputs import held_out_share
+from llama_index_ko_rerank.adapt.models import BASE, TRAINED, WORDS, choose, ndcg_at_10
 from llama_index_ko_rerank.data import Passage, Question
 from llama_index_ko_rerank.errors import InvalidSetting
 

@@ -10,9 +10,8 @@ import pytest
 from llama_index.core.llms import CompletionResponse, CustomLLM, LLMMetadata
 from llama_index.core.schema import TextNode
 
+from llama_index_ko_rerank.adapt.inputs import AdaptSettings, collect
 from llama_index_ko_rerank.adapt.questions import PARTS, read_questions, write_questions
-from llama_index_ko_rerank.adapt.settings import AdaptSettings
-from llama_index_ko_rerank.adapt.sources import collect
 from llama_index_ko_rerank.data import load_dataset
 from llama_index_ko_rerank.errors import EmptyCorpus
 
@@ -75,11 +74,11 @@ def test_replies_that_cannot_be_read_are_counted_in_the_log(collected, tmp_path,
     with caplog.at_level(logging.WARNING):
         made(collected, tmp_path / "q", llm)
     silent = len(llm.prompts) // 5
-    said = [record.getMessage() for record in caplog.records if "could not be read" in record.getMessage()]
-    assert len(said) == 1
-    lost = int(said[0].split()[0])
+    messages = [record.getMessage() for record in caplog.records if "could not be read" in record.getMessage()]
+    assert len(messages) == 1
+    lost = int(messages[0].split()[0])
     assert 4 * (silent - 1) < lost <= 4 * silent
-    assert "of 90 passages" in said[0]
+    assert "of 90 passages" in messages[0]
 
 
 def test_an_llm_that_never_gives_questions_is_an_error(collected, tmp_path):

@@ -10,7 +10,7 @@ import torch
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from llama_index_ko_rerank.adapt.words import add_random_index, corpus_words, extend_vocabulary
+from llama_index_ko_rerank.adapt.static_embedding import add_random_index, corpus_words, extend_vocabulary
 
 TEXTS = ["물나래호는 다올섬으로 간다. 요금은 싸다.", "물나래호는 아침에 떠난다. 요금은 비싸다.", "요금은 바뀐다."]
 

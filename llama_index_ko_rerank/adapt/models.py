@@ -1,4 +1,4 @@
-"""The embedding of an adapted search: what it starts from, what it learns, and whether it stays."""
+"""Models of an adapted search: the embedding, trained and compared with its base, and a small cross-encoder."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 
-from llama_index_ko_rerank.adapt.draws import Draws
+from llama_index_ko_rerank.adapt.inputs import AdaptSettings, Collected, Sources
 from llama_index_ko_rerank.adapt.questions import MadeQuestions
-from llama_index_ko_rerank.adapt.settings import AdaptSettings
-from llama_index_ko_rerank.adapt.sources import Collected, Sources
-from llama_index_ko_rerank.adapt.static_fit import fit_static
-from llama_index_ko_rerank.adapt.words import add_random_index
+from llama_index_ko_rerank.adapt.static_embedding import PairSampler, add_random_index, fit_static
+from llama_index_ko_rerank.catalog import DEFAULT_RERANKER
 from llama_index_ko_rerank.data.dataset import Passage, Question, RetrievalDataset
 from llama_index_ko_rerank.embed import KoreanEmbedding
 from llama_index_ko_rerank.embed.loading import no_library_bars
@@ -25,6 +23,7 @@ from llama_index_ko_rerank.errors import InvalidSetting
 from llama_index_ko_rerank.evaluate.significance import bootstrap_interval, paired_difference
 from llama_index_ko_rerank.train.arguments import TrainingArguments
 from llama_index_ko_rerank.train.bi_encoder import train_bi_encoder
+from llama_index_ko_rerank.train.cross_encoder import train_cross_encoder
 from llama_index_ko_rerank.train.models.loading import bi_encoder_base
 from llama_index_ko_rerank.train.recipes.recipe import SCRATCH
 
@@ -49,13 +48,13 @@ def write_start(sources: Sources, settings: AdaptSettings, folder: Path) -> dict
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
-    """What an embedding is trained and judged by.
+class TrainingInputs:
+    """Inputs of training and measuring an embedding.
 
     Attributes:
         collected: The collection.
         made: The questions.
-        start: The model that `write_start` wrote; None where there is none.
+        start: The model that `write_start` wrote, if any.
         settings: As the user gave them.
     """
 
@@ -65,13 +64,17 @@ class Lesson:
     settings: AdaptSettings
 
     def passages(self, part: str) -> list[Passage]:
-        """List the passages that questions of a part are asked about."""
-        asked = {question.passage_ids[0] for question in self.made.parts[part]}
-        return [passage for passage in self.collected.passages if passage.id in asked]
+        """List the passages that questions of a part are about."""
+        ids = {question.passage_ids[0] for question in self.made.parts[part]}
+        return [passage for passage in self.collected.passages if passage.id in ids]
 
 
 def write_embedding(
-    lesson: Lesson, folder: Path, *, on_step: Callable[[str], None], on_progress: Callable[[str, int, int], None]
+    inputs: TrainingInputs,
+    folder: Path,
+    *,
+    on_step: Callable[[str], None],
+    on_progress: Callable[[str, int, int], None],
 ) -> dict[str, Any]:
     """Train an embedding, and measure it beside what it came from on documents that it never saw.
 
@@ -79,25 +82,25 @@ def write_embedding(
         Under ``kept``, `BASE`, `WORDS` or `TRAINED`; under ``figures`` nDCG@10 of each over the held-out questions,
         with its 95 % interval; under ``gains`` differences; under ``questions`` how many there were.
     """
-    settings = lesson.settings
+    settings = inputs.settings
     on_step("training the embedding")
-    if lesson.start is not None:
-        _train_static(lesson, lesson.start, folder, on_progress)
+    if inputs.start is not None:
+        _train_static(inputs, inputs.start, folder, on_progress)
     else:
-        _train_other(lesson, folder)
+        _train_other(inputs, folder)
     on_step("measuring the embedding on documents that it was not trained on")
-    names = {BASE: settings.base, WORDS: str(lesson.start), TRAINED: str(folder / MODEL)}
-    if lesson.start is None:
+    names = {BASE: settings.base, WORDS: str(inputs.start), TRAINED: str(folder / MODEL)}
+    if inputs.start is None:
         del names[WORDS]
     if settings.base == SCRATCH:
         del names[BASE]
     values = {}
     for name, model in names.items():
-        values[name] = ndcg_at_10(KoreanEmbedding(model), lesson.collected.passages, lesson.made.parts["held-out"])
+        values[name] = ndcg_at_10(KoreanEmbedding(model), inputs.collected.passages, inputs.made.parts["held-out"])
         on_progress("embeddings measured", len(values), len(names))
     kept, gains = choose(values, seed=settings.seed)
     figures = {name: bootstrap_interval(row, seed=settings.seed) for name, row in values.items()}
-    return {"kept": kept, "figures": figures, "gains": gains, "questions": len(lesson.made.parts["held-out"])}
+    return {"kept": kept, "figures": figures, "gains": gains, "questions": len(inputs.made.parts["held-out"])}
 
 
 def choose(values: Mapping[str, NDArray[np.float64]], *, seed: int) -> tuple[str, dict[str, tuple[float, ...]]]:
@@ -145,15 +148,17 @@ def ndcg_at_10(
     return values
 
 
-def _train_static(lesson: Lesson, start: Path, folder: Path, on_progress: Callable[[str, int, int], None]) -> None:
-    settings = lesson.settings
+def _train_static(
+    inputs: TrainingInputs, start: Path, folder: Path, on_progress: Callable[[str, int, int], None]
+) -> None:
+    settings = inputs.settings
     model = SentenceTransformer(str(start), device="cpu", local_files_only=True)
     module = model[0]
     assert isinstance(module, StaticEmbedding)  # `write_start` wrote it
-    draws = Draws(module.tokenizer, lesson.passages("train"), lesson.made.parts["train"], settings.seed)
+    sampler = PairSampler(module.tokenizer, inputs.passages("train"), inputs.made.parts["train"], settings.seed)
     fit_static(
         module,
-        draws,
+        sampler,
         steps=settings.steps,
         passages_per_step=settings.passages_per_step,
         folder=folder,
@@ -162,20 +167,20 @@ def _train_static(lesson: Lesson, start: Path, folder: Path, on_progress: Callab
     _save(model, folder / MODEL)
 
 
-def _train_other(lesson: Lesson, folder: Path) -> None:
+def _train_other(inputs: TrainingInputs, folder: Path) -> None:
     """Train a transformer on hard negatives, mined from BM25 and from itself."""
-    if lesson.settings.base == SCRATCH:
+    if inputs.settings.base == SCRATCH:
         raise InvalidSetting("base='scratch' makes a static embedding, and this one has prompts")
-    passages = tuple(lesson.passages("train"))
-    dataset = RetrievalDataset("made questions", "train", passages, lesson.made.parts["train"])
+    passages = tuple(inputs.passages("train"))
+    dataset = RetrievalDataset("made questions", "train", passages, inputs.made.parts["train"])
     output = folder / MODEL
     train_bi_encoder(
         dataset,
         output,
         arguments=TrainingArguments(
-            base=lesson.settings.base,
+            base=inputs.settings.base,
             recipe="strong",
-            seed=lesson.settings.seed,
+            seed=inputs.settings.seed,
             resume=(output / _CHECKPOINTS).exists(),
             overwrite=(output / "modules.json").exists(),
             show_progress=False,
@@ -186,3 +191,37 @@ def _train_other(lesson: Lesson, folder: Path) -> None:
 def _save(model: SentenceTransformer, folder: Path) -> None:
     with no_library_bars():
         model.save_pretrained(str(folder), create_model_card=False)
+
+
+MODEL = "model"
+_CHECKPOINTS = "checkpoints"
+
+
+def write_cross_encoder(
+    collected: Collected, made: MadeQuestions, settings: AdaptSettings, folder: Path
+) -> dict[str, Any]:
+    """Train ``ko-mini-rerank`` on the questions of the training documents, with hard negatives mined among these.
+
+    Interrupted, it goes on from the last checkpoint in `folder`.
+    """
+    ids = {question.passage_ids[0] for question in made.parts["train"]}
+    passages = tuple(
+        Passage(passage.id, node.text, passage.title)
+        for passage, node in zip(collected.passages, collected.nodes, strict=True)
+        if passage.id in ids
+    )
+    output = folder / MODEL
+    result = train_cross_encoder(
+        RetrievalDataset("made questions", "train", passages, made.parts["train"]),
+        output,
+        arguments=TrainingArguments(
+            base=DEFAULT_RERANKER,
+            recipe="strong",
+            max_steps=settings.steps,
+            seed=settings.seed,
+            resume=(output / _CHECKPOINTS).exists(),
+            overwrite=(output / "config.json").exists(),
+            show_progress=False,
+        ),
+    )
+    return {"steps": result.steps, "metric": result.metric, "best_value": result.best_value}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llama_index_ko_rerank.adapt.state import STATE, check_out, opened_state
+from llama_index_ko_rerank.adapt.step_cache import CACHE_FOLDER, check_out, open_step_cache
 from llama_index_ko_rerank.errors import IndexBusy, InvalidSetting
 
 
@@ -15,22 +15,22 @@ def _counting(folder):
 
 
 def test_a_step_with_the_same_inputs_is_done_once(tmp_path):
-    said = []
-    with opened_state(tmp_path, said.append) as state:
-        folder, first = state.step("words", {"seed": 0}, _counting)
-        again, second = state.step("words", {"seed": 0}, lambda _: pytest.fail("done twice"))
+    messages = []
+    with open_step_cache(tmp_path, messages.append) as cache:
+        folder, first = cache.step("words", {"seed": 0}, _counting)
+        again, second = cache.step("words", {"seed": 0}, lambda _: pytest.fail("done twice"))
     assert (folder, first) == (again, second)
-    assert said == ["words: done before, kept"]
+    assert messages == ["words: done before, kept"]
 
 
 def test_a_changed_input_has_the_step_done_again_and_is_named(tmp_path):
-    said = []
-    with opened_state(tmp_path, said.append) as state:
-        state.step("words", {"seed": 0, "documents": "a"}, _counting)
-        folder, result = state.step("words", {"seed": 0, "documents": "b"}, _counting)
+    messages = []
+    with open_step_cache(tmp_path, messages.append) as cache:
+        cache.step("words", {"seed": 0, "documents": "a"}, _counting)
+        folder, result = cache.step("words", {"seed": 0, "documents": "b"}, _counting)
     assert result == {"calls": 1}  # nothing of the first one is left
     assert [path.name for path in folder.glob("call-*")] == ["call-0"]
-    assert said == ["words: made again, for there is a change in: documents"]
+    assert messages == ["words: made again, for there is a change in: documents"]
 
 
 def test_an_interrupted_step_is_not_there_and_finds_its_files_again(tmp_path):
@@ -38,11 +38,11 @@ def test_an_interrupted_step_is_not_there_and_finds_its_files_again(tmp_path):
         (folder / "checkpoint").write_text("half", encoding="utf-8")
         raise KeyboardInterrupt
 
-    with opened_state(tmp_path, lambda _: None) as state:
+    with open_step_cache(tmp_path, lambda _: None) as cache:
         with pytest.raises(KeyboardInterrupt):
-            state.step("embedding", {"seed": 0}, broken)
-        assert not (tmp_path / STATE / "embedding").exists()
-        _, result = state.step("embedding", {"seed": 0}, lambda f: {"found": (f / "checkpoint").read_text("utf-8")})
+            cache.step("embedding", {"seed": 0}, broken)
+        assert not (tmp_path / CACHE_FOLDER / "embedding").exists()
+        _, result = cache.step("embedding", {"seed": 0}, lambda f: {"found": (f / "checkpoint").read_text("utf-8")})
     assert result == {"found": "half"}
 
 
@@ -51,18 +51,18 @@ def test_files_of_an_attempt_with_other_inputs_are_not_found(tmp_path):
         (folder / "checkpoint").touch()
         raise KeyboardInterrupt
 
-    with opened_state(tmp_path, lambda _: None) as state:
+    with open_step_cache(tmp_path, lambda _: None) as cache:
         with pytest.raises(KeyboardInterrupt):
-            state.step("embedding", {"seed": 0}, broken)
-        _, result = state.step("embedding", {"seed": 1}, lambda f: {"found": (f / "checkpoint").exists()})
+            cache.step("embedding", {"seed": 0}, broken)
+        _, result = cache.step("embedding", {"seed": 1}, lambda f: {"found": (f / "checkpoint").exists()})
     assert result == {"found": False}
 
 
 def test_two_adaptations_never_share_a_folder(tmp_path):
     with (
-        opened_state(tmp_path, lambda _: None),
+        open_step_cache(tmp_path, lambda _: None),
         pytest.raises(IndexBusy, match="another process"),
-        opened_state(tmp_path, lambda _: None),
+        open_step_cache(tmp_path, lambda _: None),
     ):
         pass
 

@@ -1,9 +1,10 @@
-"""What an interrupted adaptation leaves behind: finished steps, each with what it was made from."""
+"""Steps of an adaptation on disk: finished ones are kept with their inputs, and the collection is published last."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
@@ -11,10 +12,17 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from llama_index_ko_rerank.collection import (
+    SETTINGS_FILE,
+    CollectionSettings,
+    index_folder,
+    lexical_folder,
+    write_settings,
+)
 from llama_index_ko_rerank.errors import IndexBusy, InvalidSetting
-from llama_index_ko_rerank.files import write_json_file
+from llama_index_ko_rerank.files import PARTIAL, write_json_file
 
-STATE = ".adapt"
+CACHE_FOLDER = ".adapt"
 _DONE = "done.json"
 _INPUTS = "inputs.json"
 _LOCK = "lock.sqlite"
@@ -33,7 +41,7 @@ def check_out(out: Path) -> None:
     """
     if out.exists() and not out.is_dir():
         raise InvalidSetting(f"{str(out)!r} is a file; name the folder of the collection to be made")
-    if out.is_dir() and not (out / STATE).is_dir():
+    if out.is_dir() and not (out / CACHE_FOLDER).is_dir():
         others = sorted(entry.name for entry in out.iterdir())
         if others:
             listed = ", ".join(others[:3])
@@ -43,26 +51,26 @@ def check_out(out: Path) -> None:
 
 
 @contextmanager
-def opened_state(out: Path, on_step: Callable[[str], None]) -> Iterator[AdaptState]:
-    """Take the state folder in a collection's folder for this process alone.
+def open_step_cache(out: Path, on_step: Callable[[str], None]) -> Iterator[StepCache]:
+    """Open the step cache in a collection's folder for this process alone.
 
     Raises:
         IndexBusy: Another process adapts into this folder.
     """
-    folder = out / STATE
+    folder = out / CACHE_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(folder / _LOCK, timeout=0.1, isolation_level=None)) as lock:
         try:
             lock.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError as problem:
-            if "locked" not in str(problem):
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):
                 raise
             raise IndexBusy(f"another process adapts into {str(out)!r}; wait for it, or pass another folder") from None
-        yield AdaptState(folder, on_step)
+        yield StepCache(folder, on_step)
 
 
-class AdaptState:
-    """The steps of an adaptation, each in a folder of its own that is there whole or not at all."""
+class StepCache:
+    """Cache of the steps of an adaptation, each in a folder of its own that is there whole or not at all."""
 
     def __init__(self, folder: Path, on_step: Callable[[str], None]) -> None:
         self.folder = folder
@@ -82,7 +90,7 @@ class AdaptState:
         Returns:
             The folder of the step, and what `work` returned.
         """
-        final, part = self.folder / name, self.folder / f"{name}.part"
+        final, part = self.folder / name, self.folder / f"{name}{PARTIAL}"
         wanted = json.loads(json.dumps(inputs))
         done = _read(final / _DONE)
         if done is not None and done["inputs"] == wanted:
@@ -108,3 +116,58 @@ def _read(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None
+
+
+EMBEDDING, CROSS_ENCODER = "embedding", "cross-encoder"
+
+
+def publish(
+    out: Path,
+    settings: CollectionSettings,
+    *,
+    index: Path,
+    lexical: Path,
+    models: dict[str, Path],
+    files: dict[str, Path],
+    old: Path,
+) -> None:
+    """Move the parts of a collection to where they belong, and write its settings last.
+
+    What makes a folder a collection is taken away first. A process that is killed in between leaves a folder that does
+    not open, and the state from which the same command makes it whole.
+
+    Args:
+        out: The collection's folder.
+        settings: What it remembers of itself.
+        index: The index, closed; it is moved.
+        lexical: The lexical snapshot; it is moved.
+        models: Folders of models by the name that they get; they stay in the state, too, sharing their room on disk
+            where the file system can.
+        files: Other files, likewise.
+        old: A folder for what was there before, which is then removed.
+    """
+    (out / SETTINGS_FILE).unlink(missing_ok=True)
+    shutil.rmtree(old, ignore_errors=True)
+    old.mkdir(parents=True)
+    for name in (EMBEDDING, CROSS_ENCODER, index_folder(out).name, lexical_folder(out).name):
+        if (out / name).exists():
+            (out / name).rename(old / name)
+    index.rename(index_folder(out))
+    if lexical.exists():
+        lexical.rename(lexical_folder(out))
+    for name, folder in models.items():
+        shutil.copytree(folder, out / name, copy_function=_linked)
+    for name, file in files.items():
+        (out / name).unlink(missing_ok=True)
+        _linked(str(file), str(out / name))
+    write_settings(out, settings)
+    shutil.rmtree(old)
+
+
+def _linked(source: str, target: str) -> str:
+    """Let two names share one file; copy it where the file system has no links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+    return target

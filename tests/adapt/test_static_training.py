@@ -7,8 +7,7 @@ import pytest
 import torch
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 
-from llama_index_ko_rerank.adapt.draws import Draws
-from llama_index_ko_rerank.adapt.static_fit import fit_static
+from llama_index_ko_rerank.adapt.static_embedding import PairSampler, fit_static
 from llama_index_ko_rerank.data import Passage, Question, load_dataset
 from llama_index_ko_rerank.train.models.scratch import learn_vocabulary
 
@@ -26,22 +25,22 @@ def tokenizer(passages):
 
 
 @pytest.fixture(scope="module")
-def draws(tokenizer, passages):
+def sampler(tokenizer, passages):
     questions = [Question("q", f"{passages[0].title}의 내용은 무엇인가요?", (passages[0].id,))]
-    return Draws(tokenizer, passages, questions, seed=5)
+    return PairSampler(tokenizer, passages, questions, seed=5)
 
 
-def test_a_step_depends_on_seed_and_number_alone(draws):
-    first, second = draws.pairs(7, size=6), draws.pairs(7, size=6)
+def test_a_step_depends_on_seed_and_number_alone(sampler):
+    first, second = sampler.pairs(7, size=6), sampler.pairs(7, size=6)
     for one, other in zip(first, second, strict=True):
         assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
-    other_step = draws.pairs(8, size=6)[0]
+    other_step = sampler.pairs(8, size=6)[0]
     assert any(len(a) != len(b) or (a != b).any() for a, b in zip(first[0], other_step, strict=True))
 
 
 def test_near_copies_never_stand_in_one_step(tokenizer, passages):
     copy = Passage("copy", passages[0].text + "!", "")
-    doubled = Draws(tokenizer, [*passages, copy], [], seed=0)
+    doubled = PairSampler(tokenizer, [*passages, copy], [], seed=0)
     assert all(len(doubled.pairs(step, size=99)[1]) == len(passages) for step in range(5))
 
 
@@ -50,13 +49,13 @@ def _module(tokenizer):
     return StaticEmbedding(tokenizer, embedding_weights=vectors)
 
 
-def test_training_finds_passages_better_and_a_resumed_run_equals_an_unbroken_one(tokenizer, draws, tmp_path):
+def test_training_finds_passages_better_and_a_resumed_run_equals_an_unbroken_one(tokenizer, sampler, tmp_path):
     whole, broken = _module(tokenizer), _module(tokenizer)
     options = {"steps": STEPS, "passages_per_step": 8}
     first = fit_static(
-        _module(tokenizer), draws, folder=tmp_path, on_progress=lambda *_: None, steps=1, passages_per_step=8
+        _module(tokenizer), sampler, folder=tmp_path, on_progress=lambda *_: None, steps=1, passages_per_step=8
     )
-    loss = fit_static(whole, draws, folder=tmp_path, on_progress=lambda *_: None, **options)
+    loss = fit_static(whole, sampler, folder=tmp_path, on_progress=lambda *_: None, **options)
     assert loss < first
 
     def interrupt(done, _):
@@ -64,9 +63,9 @@ def test_training_finds_passages_better_and_a_resumed_run_equals_an_unbroken_one
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fit_static(broken, draws, folder=tmp_path, on_progress=interrupt, **options)
+        fit_static(broken, sampler, folder=tmp_path, on_progress=interrupt, **options)
     done = []
-    fit_static(broken, draws, folder=tmp_path, on_progress=lambda step, _: done.append(step), **options)
+    fit_static(broken, sampler, folder=tmp_path, on_progress=lambda step, _: done.append(step), **options)
     assert done[0] == 41  # from the checkpoint after step 40
     assert torch.equal(whole.embedding.weight, broken.embedding.weight)
     assert not list(tmp_path.iterdir())
