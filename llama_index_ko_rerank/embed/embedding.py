@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from inspect import signature
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from llama_index.core.base.embeddings.base import Embedding
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
@@ -19,9 +19,9 @@ from llama_index.core.utils import infer_torch_device
 from llama_index_ko_rerank.catalog import DEFAULT_EMBEDDING, PoolingMode
 from llama_index_ko_rerank.embed.encoder import Encoder, Overflow
 from llama_index_ko_rerank.embed.identity import FileState, Identity, fingerprint, model_files
+from llama_index_ko_rerank.embed.loading import DtypeName
 from llama_index_ko_rerank.embed.model_folder import find_model_folder
-from llama_index_ko_rerank.embed.settings import DtypeName, check_settings, refuse_unknown
-from llama_index_ko_rerank.errors import UnsuitableModel
+from llama_index_ko_rerank.errors import InvalidSetting, UnsuitableModel, nearest
 from llama_index_ko_rerank.text.normalize import check_query, check_text, normalize
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 else:
     from llama_index.embeddings.huggingface import HuggingFaceEmbedding
+
+LARGEST_BATCH = 2048  # LlamaIndex's own bound
 
 _Argument = TypeVar("_Argument")
 _Result = TypeVar("_Result")
@@ -46,22 +48,24 @@ class KoreanEmbedding(HuggingFaceEmbedding):
     Args:
         model_name: A catalog name or alias, a hub name (``owner/name``), or a folder. A folder of that name wins. Where
             nothing is named, ``ko-static``, which is in the wheel and needs no network.
-        query_instruction: Put before each question; where None what the catalog or the model says, where empty nothing.
+        query_instruction: Put before each question; nothing where empty. Defaults to what the catalog or
+            the model says.
         text_instruction: Put before each passage; likewise.
         pooling: ``cls``, ``mean``, ``max`` or ``lasttoken``. None is what the model says, and for a bare transformers
             checkpoint what the catalog says, or else the mean (for a decoder the last token).
-        max_length: The longest input in tokens, special tokens and prompt included; the model's own limit where None.
+        max_length: The longest input in tokens, special tokens and prompt included; defaults to the model's
+            own limit.
             A static embedding has none.
         overflow: What becomes of a text beyond that length: ``truncate`` cuts it, ``window`` averages the vectors of
             its windows by their numbers of tokens.
         dtype: The number format to compute in: ``float32``, ``float16``, ``bfloat16``, or ``auto``, which is bfloat16
             on a GPU that has it, float16 on another accelerator, float32 on a processor. Vectors are float32 always.
-        device: A torch device such as ``cpu`` or ``cuda:1``; an accelerator where there is one, where None.
+        device: A torch device such as ``cpu`` or ``cuda:1``; defaults to an accelerator where there is one.
         embed_batch_size: How many texts go through the model at once, 1-2048.
-        revision: A commit, branch or tag of the hub; where None the catalog's pinned commit, or the newest.
+        revision: A commit, branch or tag of the hub; defaults to the catalog's pinned commit, or the newest.
         trust_remote_code: Let Python code of the model's repository run. Only for code that you have read.
         local_files_only: Never ask the hub, only look at earlier downloads.
-        cache_folder: Where downloads are kept; the hub's own cache where None.
+        cache_folder: Where downloads are kept; defaults to the hub's own cache.
         show_progress_bar: Show a progress bar in batch calls.
         normalize: Must be True; vectors are of unit length here.
         num_workers: How many batches of an asynchronous call are under way at once.
@@ -120,8 +124,8 @@ class KoreanEmbedding(HuggingFaceEmbedding):
         rate_limiter: Any = None,
         **unknown: object,
     ) -> None:
-        refuse_unknown(unknown, signature(type(self).__init__).parameters.keys() - {"self", "unknown"})
-        check_settings(
+        _refuse_unknown(unknown, signature(type(self).__init__).parameters.keys() - {"self", "unknown"})
+        _check_settings(
             pooling=pooling,
             dtype=dtype,
             overflow=overflow,
@@ -214,7 +218,7 @@ class KoreanEmbedding(HuggingFaceEmbedding):
         return self._encoder.token_counts([normalize(text)])[0]
 
     def get_query_embedding(self, query: str) -> Embedding:
-        """Turn a question into a vector; the embeddings cache, which LlamaIndex keys by text alone, is not asked.
+        """Turn a question into a vector; the embeddings cache, which LlamaIndex keys by text alone, is not read.
 
         Raises:
             BlankQuery: The question is None or blank.
@@ -238,7 +242,7 @@ class KoreanEmbedding(HuggingFaceEmbedding):
         """
         order = self._longest_first(texts)
         vectors = super().get_text_embedding_batch(
-            [texts[place] for place in order], show_progress or self.show_progress_bar, **kwargs
+            [texts[index] for index in order], show_progress or self.show_progress_bar, **kwargs
         )
         return _restore(order, vectors)
 
@@ -248,7 +252,7 @@ class KoreanEmbedding(HuggingFaceEmbedding):
         """Turn passages into vectors without blocking the event loop, see `get_text_embedding_batch`."""
         order = await self._in_background(self._longest_first, texts)
         vectors = await super().aget_text_embedding_batch(
-            [texts[place] for place in order], show_progress or self.show_progress_bar, **kwargs
+            [texts[index] for index in order], show_progress or self.show_progress_bar, **kwargs
         )
         return _restore(order, vectors)
 
@@ -263,13 +267,13 @@ class KoreanEmbedding(HuggingFaceEmbedding):
         return partial(type(self), **settings), ()
 
     def _longest_first(self, texts: Sequence[str]) -> Sequence[int]:
-        for place, text in enumerate(texts):
-            check_text(text, f"texts[{place}]")
+        for index, text in enumerate(texts):
+            check_text(text, f"texts[{index}]")
         if self.max_tokens is None and not self._encoder.pads:
             return range(len(texts))
         counts = self._encoder.token_counts([normalize(text) for text in texts], prompt=self.text_instruction or "")
         self._encoder.log_cut(counts)
-        return sorted(range(len(texts)), key=lambda place: -counts[place])
+        return sorted(range(len(texts)), key=lambda index: -counts[index])
 
     def _embed_one(self, text: str, *, is_query: bool) -> Embedding:
         prompt = (self.query_instruction if is_query else self.text_instruction) or ""
@@ -314,3 +318,35 @@ class KoreanEmbedding(HuggingFaceEmbedding):
 
 def _restore(order: Sequence[int], vectors: Sequence[Embedding]) -> list[Embedding]:
     return [vector for _, vector in sorted(zip(order, vectors, strict=True), key=itemgetter(0))]
+
+
+def _refuse_unknown(unknown: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse a setting that there is not, which pydantic would ignore in silence.
+
+    Raises:
+        InvalidSetting: There is an unknown name; the message has the nearest known one.
+    """
+    for name in unknown:
+        raise InvalidSetting(f"there is no setting {name!r}; {nearest(name, known)}")
+
+
+def _check_settings(
+    *, pooling: str | None, dtype: str, overflow: str, max_length: int | None, embed_batch_size: int, normalize: bool
+) -> None:
+    """Refuse values that no embedding can have.
+
+    Raises:
+        InvalidSetting: A value is out of range or not among the known ones.
+    """
+    if pooling is not None and pooling not in get_args(PoolingMode):
+        raise InvalidSetting(f"there is no pooling {pooling!r}; {nearest(str(pooling), get_args(PoolingMode))}")
+    if dtype not in get_args(DtypeName):
+        raise InvalidSetting(f"there is no dtype {dtype!r}; {nearest(str(dtype), get_args(DtypeName))}")
+    if overflow not in ("truncate", "window"):
+        raise InvalidSetting(f"there is no overflow {overflow!r}; {nearest(str(overflow), ('truncate', 'window'))}")
+    if max_length is not None and max_length < 1:
+        raise InvalidSetting(f"max_length is a number of tokens, at least 1, or None; got {max_length}")
+    if not 1 <= embed_batch_size <= LARGEST_BATCH:
+        raise InvalidSetting(f"embed_batch_size must be 1-{LARGEST_BATCH}; got {embed_batch_size}")
+    if not normalize:
+        raise InvalidSetting("normalize=False is not possible: similarities here are inner products of unit vectors")

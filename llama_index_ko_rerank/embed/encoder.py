@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 
 from llama_index_ko_rerank.catalog import PoolingMode
 from llama_index_ko_rerank.embed.loading import (
+    DtypeName,
     load_model,
     resolve_dtype,
     set_max_tokens,
@@ -23,7 +24,6 @@ from llama_index_ko_rerank.embed.loading import (
     token_counter,
 )
 from llama_index_ko_rerank.embed.model_folder import ModelFolder
-from llama_index_ko_rerank.embed.settings import DtypeName
 from llama_index_ko_rerank.errors import InvalidSetting, InvalidText, UnsuitableModel
 from llama_index_ko_rerank.forward.bi_encoder import UnpaddedBiEncoder, make_bi_encoder
 

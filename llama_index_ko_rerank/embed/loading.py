@@ -1,9 +1,10 @@
-"""A sentence-transformers model from its folder, with its dtype, pooling and length as they were asked for."""
+"""Loading of a sentence-transformers model from its folder, with the given dtype, pooling and length."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Literal
 
 import torch
 from sentence_transformers import SentenceTransformer
@@ -13,9 +14,10 @@ from transformers.utils import logging as transformers_logging
 
 from llama_index_ko_rerank.catalog import PoolingMode
 from llama_index_ko_rerank.embed.model_folder import ModelFolder
-from llama_index_ko_rerank.embed.settings import DtypeName
 from llama_index_ko_rerank.errors import InvalidSetting, UnsuitableModel
 from llama_index_ko_rerank.models.pretrained import load_pretrained_embedding
+
+DtypeName = Literal["float32", "float16", "bfloat16", "auto"]
 
 # transformers writes "no limit" as a huge number; no model reads a million tokens.
 _NO_LIMIT = 1_000_000
@@ -86,30 +88,30 @@ def load_model(folder: ModelFolder, *, dtype: DtypeName, device: str, trust_remo
 
 
 def set_pooling(model: SentenceTransformer, folder: ModelFolder, pooling: PoolingMode | None) -> str | None:
-    """Give a model the pooling that was asked for, or for a bare checkpoint the catalog's.
+    """Give a model the pooling that is given, or for a bare checkpoint the catalog's.
 
     Returns:
         The pooling's name, several joined by ``+``; None where the model has no pooling module.
 
     Raises:
-        InvalidSetting: A pooling was asked of a model that has none.
+        InvalidSetting: A pooling is given for a model that has none.
     """
-    found = next(((place, module) for place, module in enumerate(model) if isinstance(module, Pooling)), None)
+    found = next(((index, module) for index, module in enumerate(model) if isinstance(module, Pooling)), None)
     if folder.is_bare and pooling is None and folder.catalog is not None:
         pooling = folder.catalog.pooling
     if found is None:
         if pooling is not None:
             raise InvalidSetting(f"{folder.name!r} has no pooling to choose; leave pooling None")
         return None
-    place, current = found
+    index, current = found
     if pooling is not None:
         current = Pooling(current.embedding_dimension, pooling, include_prompt=current.include_prompt)
-        model[place] = current
+        model[index] = current
     return current.pooling_mode if isinstance(current.pooling_mode, str) else "+".join(current.pooling_mode)
 
 
 def set_max_tokens(model: SentenceTransformer, folder: ModelFolder, max_length: int | None) -> int | None:
-    """Give a model the length that was asked for, or the smallest of the limits that are known of it.
+    """Give a model the length that is given, or the smallest of the limits that are known of it.
 
     Returns:
         The longest input in tokens; None where there is no limit.
@@ -135,7 +137,7 @@ def set_max_tokens(model: SentenceTransformer, folder: ModelFolder, max_length: 
 
 
 def _position_limit(model: SentenceTransformer) -> int | None:
-    """Count the places that the model has position vectors for, or, with rotary ones, was trained on."""
+    """Count the positions that the model has position vectors for, or, with rotary ones, was trained on."""
     for module in model.modules():
         positions = getattr(module, "position_embeddings", None)
         if isinstance(positions, torch.nn.Embedding):

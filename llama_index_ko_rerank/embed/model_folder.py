@@ -31,7 +31,7 @@ class ModelFolder:
         passage_prompt: The text that the model wants before a passage.
         is_bare: True for a transformers checkpoint that does not say how to pool.
         is_local: True where the user gave a folder.
-        revision: What was asked of the hub; None for a folder and for the newest.
+        revision: The revision at the hub; None for a folder and for the newest.
     """
 
     path: Path
@@ -56,8 +56,8 @@ def find_model_folder(
 
     Args:
         model_name: A folder, a catalog name or alias, or a hub name (``owner/name``).
-        revision: A commit hash, branch or tag of the hub; the catalog's where None.
-        cache_folder: Where downloads are kept; the hub's own cache where None.
+        revision: A commit hash, branch or tag of the hub; defaults to the catalog's.
+        cache_folder: Where downloads are kept; defaults to the hub's own cache.
         local_files_only: Look only at what was downloaded before.
         trust_remote_code: Download the repository's Python files too.
 
