@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.scale.costs import costs_table
-from llama_index_ko_rerank.evaluate.formatting import markdown_table
+from llama_index_ko_rerank.evaluate.report import markdown_table
 
 RESULTS = Path(__file__).parent
 

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from llama_index_ko_rerank.evaluate.formatting import markdown_table
+from llama_index_ko_rerank.evaluate.report import markdown_table
 
 QUALITY = Path(__file__).parent / "quality"
 FILES = ("korquad-test-embedding-tuned", "korquad-test-mini-rerank", "korquad-test-mini-rerank-tuned")

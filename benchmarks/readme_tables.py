@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import readme_models
-from llama_index_ko_rerank.evaluate.formatting import markdown_table
+from llama_index_ko_rerank.evaluate.report import markdown_table
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks"

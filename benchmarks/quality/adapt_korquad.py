@@ -16,8 +16,7 @@ from llama_index_ko_rerank.catalog import DEFAULT_EMBEDDING
 from llama_index_ko_rerank.collection import read_settings
 from llama_index_ko_rerank.data import load_dataset
 from llama_index_ko_rerank.embed import KoreanEmbedding
-from llama_index_ko_rerank.evaluate.formatting import interval_text
-from llama_index_ko_rerank.evaluate.report import installed_versions
+from llama_index_ko_rerank.evaluate.report import installed_versions, interval_text
 from llama_index_ko_rerank.evaluate.significance import bootstrap_interval, paired_difference
 from llama_index_ko_rerank.files import write_json_file
 

@@ -22,8 +22,7 @@ from benchmarks.paths import DATA
 from llama_index_ko_rerank.answer import KoreanQueryEngine, build_query_engine, extract_sentences
 from llama_index_ko_rerank.answer.extractive import clear_passage_cache, split_passage
 from llama_index_ko_rerank.data import dataset_nodes, load_dataset
-from llama_index_ko_rerank.evaluate.formatting import interval_text, markdown_table
-from llama_index_ko_rerank.evaluate.report import installed_versions
+from llama_index_ko_rerank.evaluate.report import installed_versions, interval_text, markdown_table
 from llama_index_ko_rerank.evaluate.significance import Interval, bootstrap_interval
 from llama_index_ko_rerank.files import write_json_file
 from llama_index_ko_rerank.rerank.ltr.postprocessor import LearningToRankPostprocessor

@@ -27,7 +27,7 @@ from benchmarks.quality.data import korquad
 from benchmarks.quality.parts import LEXICAL_ROW, Differences, Measurement
 from benchmarks.quality.sts import sts_report
 from llama_index_ko_rerank.evaluate import EvaluationReport
-from llama_index_ko_rerank.evaluate.formatting import interval_text, markdown_table
+from llama_index_ko_rerank.evaluate.report import interval_text, markdown_table
 from llama_index_ko_rerank.files import write_json_file
 
 STATIC, ADAPTED, TUNED = "ko-static", "adapted", "adapted, then trained on tune"

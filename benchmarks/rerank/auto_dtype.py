@@ -14,8 +14,7 @@ import torch
 from rich.console import Console
 
 from benchmarks.machine import processor_capabilities
-from llama_index_ko_rerank.evaluate.formatting import markdown_table
-from llama_index_ko_rerank.evaluate.report import installed_versions
+from llama_index_ko_rerank.evaluate.report import installed_versions, markdown_table
 from llama_index_ko_rerank.files import write_json_file
 from llama_index_ko_rerank.forward.precision import processor_times
 

@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.paths import BENCHMARKS
-from llama_index_ko_rerank.evaluate.formatting import markdown_table
+from llama_index_ko_rerank.evaluate.report import markdown_table
 
 SIZES = (1_000_000, 10_000_000, 1_000_000_000)
 TOKENS = 200

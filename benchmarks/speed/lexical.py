@@ -24,8 +24,7 @@ from rich.console import Console
 
 from benchmarks.paths import DATA
 from llama_index_ko_rerank.data import dataset_nodes, load_dataset
-from llama_index_ko_rerank.evaluate.formatting import markdown_table
-from llama_index_ko_rerank.evaluate.report import installed_versions
+from llama_index_ko_rerank.evaluate.report import installed_versions, markdown_table
 from llama_index_ko_rerank.rerank.ltr.postprocessor import LearningToRankPostprocessor
 from llama_index_ko_rerank.retrieve.bm25 import KoreanBM25Retriever
 

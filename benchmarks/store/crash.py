@@ -21,8 +21,7 @@ from typing import Any
 
 from rich.console import Console
 
-from llama_index_ko_rerank.evaluate.formatting import markdown_table
-from llama_index_ko_rerank.evaluate.report import installed_versions
+from llama_index_ko_rerank.evaluate.report import installed_versions, markdown_table
 from llama_index_ko_rerank.files import write_json_file
 from tests.store.crash import campaigns as crash_campaigns
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from llama_index_ko_rerank.evaluate.formatting import markdown_table, milliseconds_text
+from llama_index_ko_rerank.evaluate.report import markdown_table, milliseconds_text
 
 Figures = Mapping[str, Any]
 

@@ -28,8 +28,7 @@ from benchmarks.machine import processor_capabilities
 from llama_index_ko_rerank.data import Passage, Question, RetrievalDataset
 from llama_index_ko_rerank.embed.loading import load_model
 from llama_index_ko_rerank.embed.model_folder import find_model_folder
-from llama_index_ko_rerank.evaluate.formatting import markdown_table
-from llama_index_ko_rerank.evaluate.report import installed_versions
+from llama_index_ko_rerank.evaluate.report import installed_versions, markdown_table
 from llama_index_ko_rerank.files import write_json_file
 from llama_index_ko_rerank.train import TrainingArguments, TrainingResult, train_bi_encoder
 from llama_index_ko_rerank.train.data.hard_negatives import mine_hard_negatives

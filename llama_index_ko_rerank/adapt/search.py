@@ -20,8 +20,7 @@ from llama_index_ko_rerank.collection import CANDIDATES, RANKER_FILE, Collection
 from llama_index_ko_rerank.data.dataset import Passage, Question, RetrievalDataset
 from llama_index_ko_rerank.embed import KoreanEmbedding
 from llama_index_ko_rerank.errors import IndexNotFound, ModelMismatch
-from llama_index_ko_rerank.evaluate.formatting import interval_text, markdown_table
-from llama_index_ko_rerank.evaluate.report import EvaluationReport
+from llama_index_ko_rerank.evaluate.report import EvaluationReport, interval_text, markdown_table
 from llama_index_ko_rerank.evaluate.runner import SearchSystem, evaluate_retrieval
 from llama_index_ko_rerank.evaluate.significance import Interval
 from llama_index_ko_rerank.files import write_text_file

@@ -100,7 +100,7 @@ def measured(
 
 def show_report(report: EvaluationReport) -> None:
     """Print one row a system: each measure with its 95 % interval under it, and the median milliseconds a question."""
-    from llama_index_ko_rerank.evaluate.formatting import milliseconds_text
+    from llama_index_ko_rerank.evaluate.report import milliseconds_text
 
     table = Table("system", *_COLUMNS.values(), "ms", box=None, pad_edge=False, padding=(0, 1, 0, 0))
     for column in table.columns[1:]:
@@ -124,7 +124,7 @@ def show_report(report: EvaluationReport) -> None:
 
 
 def _cell(interval: Interval) -> Text:
-    from llama_index_ko_rerank.evaluate.formatting import share_text
+    from llama_index_ko_rerank.evaluate.report import share_text
 
     low, high = (f"{end:.2f}".removeprefix("0") for end in (interval.low, interval.high))
     return Text.assemble(share_text(interval.value), "\n", (f"{low}-{high}", "dim"))

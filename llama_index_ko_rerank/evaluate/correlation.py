@@ -23,8 +23,13 @@ from llama_index_ko_rerank.data.dataset import (
 )
 from llama_index_ko_rerank.data.random_negatives import irrelevant_contexts
 from llama_index_ko_rerank.errors import InvalidSetting
-from llama_index_ko_rerank.evaluate.formatting import interval_text, markdown_table, rounded_or_none, versions_text
-from llama_index_ko_rerank.evaluate.report import installed_versions
+from llama_index_ko_rerank.evaluate.report import (
+    installed_versions,
+    interval_text,
+    markdown_table,
+    rounded_or_none,
+    versions_text,
+)
 from llama_index_ko_rerank.evaluate.significance import RESAMPLES, Interval, draw_resamples
 from llama_index_ko_rerank.files import write_json_file, write_text_file
 

@@ -16,7 +16,7 @@ METRICS = ("hit@1", "hit@3", "hit@10", "mrr@10", "ndcg@10")
 def hit_at_k(ranking: Sequence[Hashable], relevant: AbstractSet[Hashable], *, k: int) -> float:
     """Say whether any of the first k results is relevant: 1.0 or 0.0; its mean over questions is HitRate@k.
 
-    Here and below, an id that comes again counts once: its later places are passed over, and the ranks close up.
+    Here and below, an id that comes again counts once: its later positions are passed over, and the ranks close up.
 
     Args:
         ranking: Ids of the results, best first; may be empty or shorter than `k`.

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llama_index_ko_rerank.errors import InvalidSetting, nearest
-from llama_index_ko_rerank.evaluate.formatting import share_text
 from llama_index_ko_rerank.evaluate.metrics import METRICS
-from llama_index_ko_rerank.evaluate.report import METRIC_TITLES, EvaluationReport
+from llama_index_ko_rerank.evaluate.report import METRIC_TITLES, EvaluationReport, share_text
 from llama_index_ko_rerank.evaluate.significance import Interval
 from llama_index_ko_rerank.extras import require
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Paul Tol's "muted" scheme: told apart by colour-blind readers and in print.
+# Paul Tol's "muted" scheme: distinct for colour-blind readers and in print.
 _COLOURS = ("#332288", "#88CCEE", "#44AA99", "#117733", "#999933", "#DDCC77", "#CC6677", "#882255", "#AA4499")
 _INK, _SOFT, _GRID = "#1f2430", "#6b7280", "#e5e7eb"
 _LATIN_FONT = "DejaVu Sans"

@@ -1,10 +1,11 @@
-"""What an evaluation found: a figure with its interval for every system, as an object, JSON and Markdown."""
+"""Report of an evaluation: a figure with its interval for every system, as an object, JSON and Markdown."""
 
 from __future__ import annotations
 
+import math
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import metadata
@@ -16,13 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llama_index_ko_rerank.errors import InvalidSetting, nearest
-from llama_index_ko_rerank.evaluate.formatting import (
-    interval_text,
-    markdown_table,
-    milliseconds_text,
-    rounded_or_none,
-    versions_text,
-)
 from llama_index_ko_rerank.evaluate.metrics import METRICS
 from llama_index_ko_rerank.evaluate.significance import Interval, bootstrap_intervals, paired_difference
 from llama_index_ko_rerank.files import write_json_file, write_text_file
@@ -51,7 +45,7 @@ METRIC_TITLES = {
 
 @dataclass(frozen=True, eq=False)
 class SystemResult:
-    """What one system did on every question.
+    """Figures of one system on every question.
 
     Attributes:
         values: Each of `METRICS` and ``candidate_recall``, by name; each of shape (questions,), in 0-1.
@@ -85,7 +79,7 @@ class EvaluationReport:
     Attributes:
         dataset: The spec that the data set was loaded by.
         split: The split that the questions came from.
-        questions: How many questions were asked.
+        questions: How many questions there were.
         passages: How many passages the collection holds.
         systems: The systems by name, in the order that they were given.
         command: The command that makes this report again; empty where unknown.
@@ -234,3 +228,57 @@ def installed_versions() -> dict[str, str | int | None]:
             found[library] = None
     found["cpu_count"] = os.cpu_count()
     return found
+
+
+def share_text(value: float) -> str:
+    """Write a share or a correlation with three decimals and no leading zero.
+
+    >>> share_text(0.8917), share_text(1.0), share_text(-0.25), share_text(float("nan"))
+    ('.892', '1.000', '-.250', 'undefined')
+    """
+    if math.isnan(value):
+        return "undefined"
+    text = f"{round(value, 3) + 0.0:.3f}"
+    return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
+
+
+def interval_text(interval: Interval) -> str:
+    """Write a value with its interval.
+
+    >>> interval_text(Interval(0.892, 0.884, 0.9))
+    '.892 [.884, .900]'
+    """
+    if math.isnan(interval.value):
+        return "undefined"
+    return f"{share_text(interval.value)} [{share_text(interval.low)}, {share_text(interval.high)}]"
+
+
+def milliseconds_text(milliseconds: float) -> str:
+    """Write milliseconds with as many digits as mean something.
+
+    >>> milliseconds_text(0.1234), milliseconds_text(12.34), milliseconds_text(1103.4)
+    ('0.12', '12.3', '1,103')
+    """
+    decimals = 2 if milliseconds < 10 else 1 if milliseconds < 100 else 0
+    return f"{milliseconds:,.{decimals}f}"
+
+
+def rounded_or_none(value: float) -> float | None:
+    """Round to six decimals for JSON, which has no NaN: that becomes null."""
+    return None if math.isnan(value) else round(value, 6)
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Lay out a Markdown table whose first column is text and whose others are figures."""
+    lines = [_markdown_row(header), _markdown_row(["---", *["---:"] * (len(header) - 1)])]
+    return "\n".join([*lines, *(_markdown_row(row) for row in rows)])
+
+
+def versions_text(versions: dict[str, str | int | None]) -> str:
+    """List versions on one line, leaving out what is not installed."""
+    return ", ".join(f"{name} {found}" for name, found in versions.items() if found is not None)
+
+
+def _markdown_row(cells: Iterable[str]) -> str:
+    escaped = (" ".join(cell.split()).replace("|", "\\|") for cell in cells)
+    return f"| {' | '.join(escaped)} |"

@@ -15,7 +15,7 @@ from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 
 from llama_index_ko_rerank.data.dataset import Question, RetrievalDataset
 from llama_index_ko_rerank.errors import InvalidSetting
-from llama_index_ko_rerank.evaluate.judging import Answer, Judge, Tally
+from llama_index_ko_rerank.evaluate.relevance import Answer, MetricAccumulator, RelevanceJudgments
 from llama_index_ko_rerank.evaluate.report import EvaluationReport, installed_versions
 
 Search: TypeAlias = Callable[[QueryBundle], Sequence[NodeWithScore]]
@@ -30,11 +30,11 @@ class SearchSystem:
         retriever: A LlamaIndex retriever, or any function from a `QueryBundle` to scored nodes, best first.
         postprocessors: Run in this order on what the retriever returns, as a query engine does; timed as ``rerank``.
         embed_model: Where given, embeds the question first and puts the vector into the bundle, so that ``embed`` and
-            ``search`` are timed apart; the retriever must then take the bundle's vector, as LlamaIndex's do. Where
-            None, whatever the retriever embeds is part of ``search``.
+            ``search`` are timed apart; the retriever must then take the bundle's vector, as LlamaIndex's do. Defaults
+            to none: whatever the retriever embeds is part of ``search``.
 
     Raises:
-        InvalidSetting: The retriever can be neither called nor asked to retrieve.
+        InvalidSetting: The retriever is neither a retriever nor a function.
     """
 
     retriever: BaseRetriever | Search
@@ -77,10 +77,10 @@ def evaluate_retrieval(
         dataset: The collection that the systems search, and the questions.
         command: The command that makes this report again, for the record.
         seed: Of the bootstrap intervals.
-        limit: Ask only the first so many questions; all where None.
+        limit: How many questions are used, the first ones. Defaults to all.
         on_progress: Called after each question of each system with the system's name, how many questions it has
             answered, and how many there are.
-        warm_up: How many questions each system is asked, untimed and unmeasured, before the first one counts.
+        warm_up: How many questions each system answers, untimed and unmeasured, before the first one counts.
 
     Raises:
         EmptyCorpus: The data set has no passages or no questions.
@@ -96,9 +96,9 @@ def evaluate_retrieval(
     if not systems:
         raise InvalidSetting("there is nothing to evaluate; give at least one system")
     questions = dataset.questions[:limit]
-    judge = Judge(dataset, questions)
+    judgments = RelevanceJudgments(dataset, questions)
     ready = {name: each if isinstance(each, SearchSystem) else SearchSystem(each) for name, each in systems.items()}
-    tallies = {name: Tally() for name in ready}
+    figures = {name: MetricAccumulator() for name in ready}
     for question in questions[:warm_up]:
         for name, system in ready.items():
             _ask(name, system, question)
@@ -106,17 +106,17 @@ def evaluate_retrieval(
     for index, question in enumerate(questions):
         first = index % len(names)
         for name in names[first:] + names[:first]:
-            tallies[name].add(judge, index, _ask(name, ready[name], question))
+            figures[name].add(judgments, index, _ask(name, ready[name], question))
             if on_progress is not None:
                 on_progress(name, index + 1, len(questions))
-    for name, tally in tallies.items():
-        tally.log_irregularities(name)
+    for name, accumulator in figures.items():
+        accumulator.log_irregularities(name)
     return EvaluationReport(
         dataset=dataset.name,
         split=dataset.split,
         questions=len(questions),
         passages=len(dataset.passages),
-        systems={name: tally.result() for name, tally in tallies.items()},
+        systems={name: accumulator.result() for name, accumulator in figures.items()},
         command=command,
         versions=installed_versions(),
         seed=seed,

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from llama_index_ko_rerank.evaluate.formatting import markdown_table, versions_text
-from llama_index_ko_rerank.evaluate.report import installed_versions
+from llama_index_ko_rerank.evaluate.report import installed_versions, markdown_table, versions_text
 from llama_index_ko_rerank.train.recipes.recipe import SCRATCH, ModelTask, Recipe
 from llama_index_ko_rerank.train.recipes.schedule import ResolvedSchedule
 

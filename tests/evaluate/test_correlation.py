@@ -20,7 +20,7 @@ from tests.corpora.retrieval import BigramEmbedding, bigrams, build_dataset
 
 
 def labelled(labels):
-    return [SentencePair(f"앞 {place}", f"뒤 {place}", label) for place, label in enumerate(labels)]
+    return [SentencePair(f"앞 {index}", f"뒤 {index}", label) for index, label in enumerate(labels)]
 
 
 def scores_of(values):
@@ -113,17 +113,17 @@ def test_an_empty_text_has_a_cosine_of_zero():
 
 
 def test_each_question_is_paired_with_its_own_context_and_one_of_another_title(market):
-    asked = []
+    scored = []
 
     def remember(pairs):
-        asked.extend(pairs)
+        scored.extend(pairs)
         return shared_bigrams(pairs)
 
     row = mrc_correlation(remember, market, questions=3)
     assert row.pairs == 6
     text_of = {passage.id: passage.text for passage in market.passages}
-    for place, question in enumerate(market.questions[:3]):
-        own, other = asked[2 * place], asked[2 * place + 1]
+    for index, question in enumerate(market.questions[:3]):
+        own, other = scored[2 * index], scored[2 * index + 1]
         assert own == (question.text, text_of[question.passage_ids[0]])
         assert other[0] == question.text
         assert other[1] != own[1]

@@ -3,7 +3,7 @@ import stat
 
 import pytest
 
-from llama_index_ko_rerank.evaluate.formatting import interval_text, markdown_table, milliseconds_text, share_text
+from llama_index_ko_rerank.evaluate.report import interval_text, markdown_table, milliseconds_text, share_text
 from llama_index_ko_rerank.evaluate.significance import Interval
 from llama_index_ko_rerank.files import write_json_file, write_text_file
 

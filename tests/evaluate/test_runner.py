@@ -94,7 +94,7 @@ def test_the_number_of_questions_with_ties_can_be_logged(market, overlap, caplog
 
 
 def test_candidate_recall_looks_at_any_depth_before_reranking_and_hit_rate_at_what_is_left():
-    texts = {f"p{place:02d}": f"{place} 번째 글" for place in range(30)}
+    texts = {f"p{index:02d}": f"{index} 번째 글" for index in range(30)}
     dataset = build_dataset(texts, [("번째", ("p20",))])
     retriever = WordOverlapRetriever(list(texts.values()), similarity_top_k=25)
     cut = SearchSystem(retriever, [BigramReranker(top_n=5)])

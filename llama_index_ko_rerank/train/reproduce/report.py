@@ -8,8 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from llama_index_ko_rerank.evaluate.correlation import Correlation, CorrelationReport
-from llama_index_ko_rerank.evaluate.formatting import interval_text, markdown_table, share_text, versions_text
-from llama_index_ko_rerank.evaluate.report import CANDIDATE_RECALL, EvaluationReport
+from llama_index_ko_rerank.evaluate.report import (
+    CANDIDATE_RECALL,
+    EvaluationReport,
+    interval_text,
+    markdown_table,
+    share_text,
+    versions_text,
+)
 from llama_index_ko_rerank.files import write_json_file, write_text_file
 from llama_index_ko_rerank.train.recipes.recipe import SCRATCH
 from llama_index_ko_rerank.train.reproduce.models import BookSettings

@@ -1,4 +1,4 @@
-"""Judge what a system returned by its text, and add it up."""
+"""Relevance of what a system returned, decided by its text, and the metrics added up over questions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Answer:
-    """What a system found for one question: NFC texts and scores, and the milliseconds of each stage."""
+    """Answer of a system to one question: NFC texts and scores, and the milliseconds of each stage."""
 
     candidate_texts: list[str]
     texts: list[str]
@@ -28,14 +28,14 @@ class Answer:
     stage_ms: dict[str, float]
 
 
-class Judge:
-    """Knows every passage's place in document order, and which texts answer which question."""
+class RelevanceJudgments:
+    """Relevant texts of each question, and the position of every passage in document order."""
 
     def __init__(self, dataset: RetrievalDataset, questions: Sequence[Question]) -> None:
         require_rows(dataset.passages, f"the collection of {dataset.name!r}")
         require_rows(questions, f"split {dataset.split!r} of {dataset.name!r}")
         text_by_id = {passage.id: unicodedata.normalize("NFC", passage.text) for passage in dataset.passages}
-        self.place = {text: place for place, text in enumerate(text_by_id.values())}
+        self.position = {text: position for position, text in enumerate(text_by_id.values())}
         self.relevant = [self._relevant_texts(question, text_by_id) for question in questions]
 
     @staticmethod
@@ -50,18 +50,18 @@ class Judge:
 
     def in_document_order(self, answer: Answer) -> list[str]:
         """Return the result texts with each run of equal scores put into document order."""
-        unknown = len(self.place)
+        unknown = len(self.position)
         scored = zip(answer.texts, answer.scores, strict=True)
         # A new object equals nothing else, so a result with no score is a run of its own.
         runs = groupby(scored, key=lambda result: object() if result[1] is None else result[1])
         return [
-            text for _, run in runs for text, _ in sorted(run, key=lambda result: self.place.get(result[0], unknown))
+            text for _, run in runs for text, _ in sorted(run, key=lambda result: self.position.get(result[0], unknown))
         ]
 
 
 @dataclass
-class Tally:
-    """Gathers one system's figures, and counts what a reader of the report should know."""
+class MetricAccumulator:
+    """Accumulator of one system's figures, with counts that a reader of the report should know."""
 
     values: dict[str, list[float]] = field(default_factory=lambda: {key: [] for key in (*METRICS, CANDIDATE_RECALL)})
     stage_ms: dict[str, list[float]] = field(default_factory=dict)
@@ -70,21 +70,21 @@ class Tally:
     repeated_texts: int = 0
     reordered_questions: int = 0
 
-    def add(self, judge: Judge, index: int, answer: Answer) -> None:
-        """Judge the answer to the question at `index`."""
-        relevant, ranking = judge.relevant[index], judge.in_document_order(answer)
+    def add(self, judgments: RelevanceJudgments, index: int, answer: Answer) -> None:
+        """Add the metrics of the answer to the question at `index`."""
+        relevant, ranking = judgments.relevant[index], judgments.in_document_order(answer)
         for key, value in measure(ranking, relevant).items():
             self.values[key].append(value)
         self.values[CANDIDATE_RECALL].append(float(not relevant.isdisjoint(answer.candidate_texts)))
         self.candidate_counts.append(len(answer.candidate_texts))
         for stage, spent in answer.stage_ms.items():
             self.stage_ms.setdefault(stage, []).append(spent)
-        self.unknown_texts += sum(text not in judge.place for text in ranking)
+        self.unknown_texts += sum(text not in judgments.position for text in ranking)
         self.repeated_texts += len(ranking) - len(set(ranking))
         self.reordered_questions += ranking != answer.texts
 
     def log_irregularities(self, name: str) -> None:
-        """Say once what was odd about this system's results."""
+        """Log once what was odd about this system's results."""
         if self.unknown_texts:
             logger.warning(
                 "%s: %d results are no passage of the data set and can never be hits; "
