@@ -2,8 +2,9 @@
 
     python benchmarks/index_walk.py
 
-A module counts once, when the first of its functions runs. Everything is imported by a first run, so that what runs at
-import (class bodies, decorators) does not count. All threads are watched.
+A module counts once, when the first of its functions, methods or properties runs, in any thread. Everything is imported
+by a first run, so that what runs at import (class bodies, decorators) does not count. `index_walk.json` keeps the
+number of the commit before the rooms were rearranged, counted by this file, and the number now.
 """
 
 from __future__ import annotations
