@@ -26,8 +26,7 @@ from rich.console import Console
 from benchmarks.data.statute_questions import DATA, QUESTIONS, read_articles, sample_articles
 from benchmarks.machine import processor_capabilities
 from llama_index_ko_rerank.data import Passage, Question, RetrievalDataset
-from llama_index_ko_rerank.embed.loading import load_model
-from llama_index_ko_rerank.embed.model_folder import find_model_folder
+from llama_index_ko_rerank.embed.loading import find_model_folder, load_model
 from llama_index_ko_rerank.evaluate.report import installed_versions, markdown_table
 from llama_index_ko_rerank.files import write_json_file
 from llama_index_ko_rerank.train import TrainingArguments, TrainingResult, train_bi_encoder

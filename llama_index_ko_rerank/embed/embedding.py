@@ -19,8 +19,7 @@ from llama_index.core.utils import infer_torch_device
 from llama_index_ko_rerank.catalog import DEFAULT_EMBEDDING, PoolingMode
 from llama_index_ko_rerank.embed.encoder import Encoder, Overflow
 from llama_index_ko_rerank.embed.identity import FileState, Identity, fingerprint, model_files
-from llama_index_ko_rerank.embed.loading import DtypeName
-from llama_index_ko_rerank.embed.model_folder import find_model_folder
+from llama_index_ko_rerank.embed.loading import DtypeName, find_model_folder
 from llama_index_ko_rerank.errors import InvalidSetting, UnsuitableModel, nearest
 from llama_index_ko_rerank.text.normalize import check_query, check_text, normalize
 

@@ -17,13 +17,13 @@ from transformers import PreTrainedModel
 from llama_index_ko_rerank.catalog import PoolingMode
 from llama_index_ko_rerank.embed.loading import (
     DtypeName,
+    ModelFolder,
     load_model,
     resolve_dtype,
     set_max_tokens,
     set_pooling,
     token_counter,
 )
-from llama_index_ko_rerank.embed.model_folder import ModelFolder
 from llama_index_ko_rerank.errors import InvalidSetting, InvalidText, UnsuitableModel
 from llama_index_ko_rerank.forward.bi_encoder import UnpaddedBiEncoder, make_bi_encoder
 

@@ -1,10 +1,14 @@
-"""Loading of a sentence-transformers model from its folder, with the given dtype, pooling and length."""
+"""Loading of an embedding model: from a catalog name, a hub name or a folder to a sentence-transformers model."""
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from sentence_transformers import SentenceTransformer
@@ -12,15 +16,226 @@ from sentence_transformers.sentence_transformer.modules import Pooling, StaticEm
 from tokenizers import Tokenizer
 from transformers.utils import logging as transformers_logging
 
-from llama_index_ko_rerank.catalog import PoolingMode
-from llama_index_ko_rerank.embed.model_folder import ModelFolder
-from llama_index_ko_rerank.errors import InvalidSetting, UnsuitableModel
-from llama_index_ko_rerank.models.pretrained import load_pretrained_embedding
+from llama_index_ko_rerank.catalog import CatalogModel, PoolingMode, find_model, list_models
+from llama_index_ko_rerank.errors import InvalidSetting, ModelNotFound, UnsuitableModel, nearest
+from llama_index_ko_rerank.models.pretrained import find_data_file, load_pretrained_embedding
 
 DtypeName = Literal["float32", "float16", "bfloat16", "auto"]
 
 # transformers writes "no limit" as a huge number; no model reads a million tokens.
 _NO_LIMIT = 1_000_000
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+# Weights that could run code when read (pickles) are neither downloaded nor read, whatever a repository offers.
+_WANTED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
+_UNWANTED = ("onnx/*", "openvino/*", "checkpoint-*", "consolidated*")
+_PASSAGE_PROMPTS = ("passage", "document", "text", "corpus")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFolder:
+    """An embedding model on disk.
+
+    Attributes:
+        path: The folder; for a model that another distribution carries, its data file.
+        name: The hub name, or the folder's own name where the user gave a folder.
+        catalog: What the catalog knows of the model.
+        query_prompt: The text that the model wants before a question.
+        passage_prompt: The text that the model wants before a passage.
+        is_bare: True for a transformers checkpoint that does not say how to pool.
+        is_local: True where the user gave a folder.
+        revision: The revision at the hub; None for a folder and for the newest.
+    """
+
+    path: Path
+    name: str
+    catalog: CatalogModel | None
+    query_prompt: str
+    passage_prompt: str
+    is_bare: bool
+    is_local: bool = True
+    revision: str | None = None
+
+
+def find_model_folder(
+    model_name: str,
+    *,
+    revision: str | None = None,
+    cache_folder: str | None = None,
+    local_files_only: bool = False,
+    trust_remote_code: bool = False,
+) -> ModelFolder:
+    """Find or download a model; a folder of that name wins over the catalog, and the catalog over the hub.
+
+    Args:
+        model_name: A folder, a catalog name or alias, or a hub name (``owner/name``).
+        revision: A commit hash, branch or tag of the hub; defaults to the catalog's.
+        cache_folder: Where downloads are kept; defaults to the hub's own cache.
+        local_files_only: Look only at what was downloaded before.
+        trust_remote_code: Download the repository's Python files too.
+
+    Raises:
+        InvalidSetting: The name is empty, or a revision is given for a model that does not come from the hub.
+        ModelNotFound: There is no such folder or catalog name, and the hub does not have it or is out of reach, or
+            the distribution that carries it is not installed.
+        UnsuitableModel: It is there and is no embedding model that can be loaded safely.
+    """
+    if not model_name.strip():
+        raise InvalidSetting("model_name is empty; give a folder, a catalog name, or a hub name (owner/name)")
+    path = Path(model_name).expanduser()
+    if path.is_dir():
+        if revision is not None:
+            raise InvalidSetting(f"revision={revision!r} says nothing about the folder {model_name!r}; leave it None")
+        return _read_folder(path, name=path.resolve().name)
+    if path.is_file():
+        raise UnsuitableModel(f"{model_name!r} is a file; give the folder that holds the whole model")
+    catalog = find_model(model_name)
+    if catalog is not None and catalog.kind == "rerank":
+        raise UnsuitableModel(
+            f"{catalog.name} is a reranker and makes no vectors; give it to CrossEncoderNodePostprocessor, "
+            "and take an embedding model here"
+        )
+    if catalog is not None and not catalog.is_on_hub:
+        if revision is not None:
+            raise InvalidSetting(f"revision={revision!r} says nothing about {catalog.name!r}, which needs no hub")
+        return _installed_model(catalog)
+    hub_name = catalog.name if catalog else model_name
+    if not _HUB_NAME.fullmatch(hub_name):
+        raise ModelNotFound(f"no folder and no catalog model {model_name!r}; {_hint(model_name)}")
+    revision = revision or (catalog.revision if catalog else None)
+    path = _download(
+        hub_name,
+        revision=revision,
+        cache_folder=cache_folder,
+        local_files_only=local_files_only,
+        wanted=(*_WANTED, "*.py") if trust_remote_code else _WANTED,
+    )
+    found = _read_folder(path, name=hub_name)
+    prompts = (catalog.query_prompt, catalog.passage_prompt) if catalog else (found.query_prompt, found.passage_prompt)
+    return replace(
+        found, catalog=catalog, query_prompt=prompts[0], passage_prompt=prompts[1], is_local=False, revision=revision
+    )
+
+
+def _installed_model(catalog: CatalogModel) -> ModelFolder:
+    """Return a model that lies in this package or in another distribution."""
+    if catalog.folder is not None:
+        return replace(_read_folder(catalog.folder, name=catalog.name), catalog=catalog, is_local=False)
+    return ModelFolder(
+        path=find_data_file(),
+        name=catalog.name,
+        catalog=catalog,
+        query_prompt=catalog.query_prompt,
+        passage_prompt=catalog.passage_prompt,
+        is_bare=False,
+        is_local=False,
+    )
+
+
+def _hint(model_name: str) -> str:
+    names = [model.name for model in list_models("embedding")]
+    aliases = [alias for model in list_models("embedding") for alias in (*model.aliases, model.name)]
+    return nearest(model_name, names if "/" in model_name else aliases)
+
+
+def _download(
+    hub_name: str, *, revision: str | None, cache_folder: str | None, local_files_only: bool, wanted: tuple[str, ...]
+) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # the client's own error, httpx or httpx2
+
+    try:
+        folder = snapshot_download(
+            hub_name,
+            revision=revision,
+            cache_dir=cache_folder,
+            local_files_only=local_files_only,
+            allow_patterns=list(wanted),
+            ignore_patterns=list(_UNWANTED),
+        )
+    except (OSError, ValueError, HTTPError) as error:
+        where = "in the downloads on this machine" if local_files_only else "on the model hub and in earlier downloads"
+        meant = _hint(hub_name)
+        raise ModelNotFound(
+            f"{hub_name!r}{f' at revision {revision}' if revision else ''} is not in reach: there is no folder of that "
+            f"name, and looking {where} failed ({_first_line(error)}). A local folder works too: run `hf download "
+            f"{hub_name}` where there is a network, and give the folder"
+            + (f"; {meant}" if meant.startswith("did you mean") and find_model(hub_name) is None else "")
+        ) from error
+    return Path(folder)
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0].rstrip(".")
+
+
+def _read_folder(path: Path, *, name: str) -> ModelFolder:
+    is_bare = not (path / "modules.json").is_file()
+    if is_bare and not (path / "config.json").is_file():
+        found = ", ".join(sorted(entry.name for entry in path.iterdir())[:5]) or "nothing"
+        raise UnsuitableModel(
+            f"{str(path)!r} holds no model: neither modules.json nor config.json is in it, but {found}"
+        )
+    settings = _read_json(path / "config_sentence_transformers.json")
+    _check_task(path, settings, is_bare=is_bare)
+    _check_weights(path)
+    query_prompt, passage_prompt = _saved_prompts(path, settings)
+    return ModelFolder(
+        path=path,
+        name=name,
+        catalog=None,
+        query_prompt=query_prompt,
+        passage_prompt=passage_prompt,
+        is_bare=is_bare,
+    )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UnsuitableModel(f"{str(path)!r} is no JSON ({error}); copy or train the model again") from error
+    if not isinstance(content, dict):
+        raise UnsuitableModel(f"{str(path)!r} holds no JSON object; copy or train the model again")
+    return content
+
+
+def _check_task(path: Path, settings: dict[str, Any], *, is_bare: bool) -> None:
+    architectures = _read_json(path / "config.json").get("architectures") or [""]
+    is_cross_encoder = is_bare and str(architectures[0]).endswith("ForSequenceClassification")
+    if is_cross_encoder or settings.get("model_type") == "CrossEncoder":
+        raise UnsuitableModel(
+            f"{str(path)!r} holds a cross-encoder, which scores pairs and makes no vectors; "
+            "give it to CrossEncoderNodePostprocessor"
+        )
+    kind = settings.get("model_type", "SentenceTransformer")
+    if kind != "SentenceTransformer":
+        raise UnsuitableModel(f"{str(path)!r} holds a {kind}, which does not make one dense vector a text")
+
+
+def _check_weights(path: Path) -> None:
+    safe = {file.parent for file in path.rglob("*.safetensors")}
+    pickled = sorted(file for file in path.rglob("pytorch_model*.bin") if file.parent not in safe)
+    if pickled:
+        raise UnsuitableModel(
+            f"{str(pickled[0])!r} holds pickled weights, which could run code when read; only safetensors is loaded. "
+            "Save the model again with save_pretrained, or take a revision that has model.safetensors"
+        )
+    if not safe:
+        raise UnsuitableModel(f"{str(path)!r} holds no weights: there is no .safetensors file in it")
+
+
+def _saved_prompts(path: Path, settings: dict[str, Any]) -> tuple[str, str]:
+    prompts = settings.get("prompts") or {}
+    if not isinstance(prompts, dict) or not all(isinstance(prompt, str) for prompt in prompts.values()):
+        raise UnsuitableModel(
+            f"'prompts' in {str(path / 'config_sentence_transformers.json')!r} is no object of strings"
+        )
+    default = prompts.get(settings.get("default_prompt_name") or "", "")
+    passage = next((prompts[key] for key in _PASSAGE_PROMPTS if prompts.get(key)), default)
+    return prompts.get("query") or default, passage
 
 
 def resolve_dtype(dtype: DtypeName, device: str) -> torch.dtype:

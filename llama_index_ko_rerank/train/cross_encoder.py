@@ -17,8 +17,7 @@ from sentence_transformers.cross_encoder.losses import (
 )
 
 from llama_index_ko_rerank.data.dataset import PairDataset, RetrievalDataset
-from llama_index_ko_rerank.embed.loading import load_model
-from llama_index_ko_rerank.embed.model_folder import find_model_folder
+from llama_index_ko_rerank.embed.loading import find_model_folder, load_model
 from llama_index_ko_rerank.errors import InvalidSetting
 from llama_index_ko_rerank.train.arguments import TrainingArguments
 from llama_index_ko_rerank.train.data.hard_negatives import HardNegatives, mine_hard_negatives

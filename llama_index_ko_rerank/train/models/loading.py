@@ -17,13 +17,13 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from llama_index_ko_rerank.catalog import PRETRAINED, CatalogModel, PoolingMode, find_model
 from llama_index_ko_rerank.embed.loading import (
     DtypeName,
+    find_model_folder,
     load_model,
     no_library_bars,
     set_max_tokens,
     set_pooling,
     token_counter,
 )
-from llama_index_ko_rerank.embed.model_folder import find_model_folder
 from llama_index_ko_rerank.errors import InvalidSetting, ModelNotFound, UnsuitableModel
 from llama_index_ko_rerank.models.pretrained import load_pretrained_cross_encoder
 from llama_index_ko_rerank.models.quantized_embedding import QuantizedEmbedding

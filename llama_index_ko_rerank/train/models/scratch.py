@@ -17,8 +17,7 @@ from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
-from llama_index_ko_rerank.embed.loading import load_model
-from llama_index_ko_rerank.embed.model_folder import find_model_folder
+from llama_index_ko_rerank.embed.loading import find_model_folder, load_model
 from llama_index_ko_rerank.errors import UnsuitableModel
 
 PAD, UNKNOWN, CLS, SEP, MASK = SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")

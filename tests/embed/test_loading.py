@@ -8,7 +8,7 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
 from llama_index_ko_rerank.catalog import find_model
 from llama_index_ko_rerank.embed import KoreanEmbedding
-from llama_index_ko_rerank.embed.model_folder import find_model_folder
+from llama_index_ko_rerank.embed.loading import find_model_folder
 from llama_index_ko_rerank.errors import InvalidSetting, ModelNotFound, UnsuitableModel
 from tests.embed.tiny_models import save_sentence_model
 
