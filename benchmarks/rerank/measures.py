@@ -15,8 +15,8 @@ from llama_index.core.schema import QueryBundle
 
 from benchmarks.rerank.systems import Ranking, System, nodes_of
 from benchmarks.rerank.workloads import Ask
-from llama_index_ko_rerank.forward.layers import affine, uses_onednn
-from llama_index_ko_rerank.forward.weights import Affine
+from llama_index_ko_rerank.forward.layers import linear, uses_onednn
+from llama_index_ko_rerank.forward.weights import Linear
 from llama_index_ko_rerank.rerank.cross_encoder.postprocessor import CrossEncoderNodePostprocessor
 
 AGAIN = "same question again"
@@ -148,10 +148,10 @@ def matrix_product_rates(repeats: int = 12) -> dict[str, float]:
     rates: dict[str, float] = {}
     for name, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
         left = torch.randn(rows, inner).to(dtype)
-        layer = Affine(torch.randn(columns, inner).to(dtype), torch.zeros(columns, dtype=dtype))
+        layer = Linear(torch.randn(columns, inner).to(dtype), torch.zeros(columns, dtype=dtype))
         ways: list[Any] = [lambda left=left, layer=layer: left @ layer.weight.t()]
         if uses_onednn(dtype):
-            ways.append(lambda left=left, layer=layer: affine(left, layer))
+            ways.append(lambda left=left, layer=layer: linear(left, layer))
         rates[name] = max(operations / _median_seconds(way, repeats) / 1e12 for way in ways)
     return rates
 

@@ -25,7 +25,9 @@ class TokenPair:
         return len(self.token_ids)
 
 
-def chunks(pairs: Sequence[TokenPair], max_batch_tokens: int, *, padded: bool = False) -> Iterator[list[int]]:
+def token_budget_batches(
+    pairs: Sequence[TokenPair], max_batch_tokens: int, *, padded: bool = False
+) -> Iterator[list[int]]:
     """Split pairs into chunks that each hold a budget of tokens at most, longest pairs first.
 
     A pair that is longer than the budget is a chunk of its own.
@@ -40,7 +42,7 @@ def chunks(pairs: Sequence[TokenPair], max_batch_tokens: int, *, padded: bool = 
 
     >>> ids = np.zeros(8, np.int32)
     >>> pairs = [TokenPair(ids[:length], ids[:length]) for length in (3, 8, 2, 4)]
-    >>> list(chunks(pairs, 8))
+    >>> list(token_budget_batches(pairs, 8))
     [[1], [3, 0], [2]]
     """
     chunk: list[int] = []

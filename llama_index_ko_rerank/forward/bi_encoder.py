@@ -12,9 +12,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from llama_index_ko_rerank.catalog import PoolingMode
-from llama_index_ko_rerank.forward.batches import TokenPair, chunks
-from llama_index_ko_rerank.forward.forward import DEFAULT_TOKEN_BUDGET
-from llama_index_ko_rerank.forward.layers import Group, cls_attention, embed, encode, feed_forward, group
+from llama_index_ko_rerank.forward.backend import DEFAULT_TOKEN_BUDGET
+from llama_index_ko_rerank.forward.batches import TokenPair, token_budget_batches
+from llama_index_ko_rerank.forward.layers import LengthGroup, cls_attention, embed, encode, feed_forward, group
 from llama_index_ko_rerank.forward.unpadded import layer_in_bfloat16
 from llama_index_ko_rerank.forward.weights import EncoderWeights, read_encoder
 
@@ -64,7 +64,7 @@ class UnpaddedBiEncoder:
         """
         texts = [_single_text(np.asarray(ids, np.int32)) for ids in token_ids]
         vectors = torch.empty(len(texts), self._weights.hidden)
-        for indices in chunks(texts, self._max_batch_tokens):
+        for indices in token_budget_batches(texts, self._max_batch_tokens):
             vectors[indices] = self._encode([texts[index] for index in indices])
         return vectors
 
@@ -103,6 +103,6 @@ def _single_text(token_ids: NDArray[np.int32]) -> TokenPair:
     return TokenPair(token_ids, np.zeros_like(token_ids))
 
 
-def _states(tokens: Tensor, part: Group) -> Tensor:
+def _states(tokens: Tensor, part: LengthGroup) -> Tensor:
     """Return a group's token vectors, shape (texts, length, hidden)."""
     return tokens[part.rows].view(part.passages, part.length, -1)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from llama_index_ko_rerank.forward.batches import TokenPair
-from llama_index_ko_rerank.forward.weights import Activation, Affine, Embeddings, Layer, Norm
+from llama_index_ko_rerank.forward.weights import Activation, Embeddings, Layer, Linear, Norm
 
 _ONEDNN = {"gelu": ("gelu", "none"), "gelu-tanh": ("gelu", "tanh"), "relu": ("relu", ""), "tanh": ("tanh", "")}
 _IS_X86 = platform.machine().lower() in ("x86_64", "amd64")
@@ -31,15 +31,15 @@ def uses_onednn(dtype: torch.dtype) -> bool:
     return dtype == torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def in_bfloat16(layer: Affine) -> Affine:
+def in_bfloat16(layer: Linear) -> Linear:
     """Copy a linear layer in 16 bits, laid out the way that the product reads it fastest."""
     weight, bias = layer.weight.to(torch.bfloat16), layer.bias.to(torch.bfloat16)
     if uses_onednn(torch.bfloat16):
         weight = torch.ops.mkldnn._reorder_linear_weight(weight)
-    return Affine(weight, bias)
+    return Linear(weight, bias)
 
 
-def affine(tokens: Tensor, layer: Affine, *, activation: Activation | None = None) -> Tensor:
+def linear(tokens: Tensor, layer: Linear, *, activation: Activation | None = None) -> Tensor:
     """Apply a linear layer and then an activation, shape (tokens, out)."""
     weight, bias = layer.weight, layer.bias
     if weight.is_mkldnn or uses_onednn(tokens.dtype):
@@ -48,7 +48,7 @@ def affine(tokens: Tensor, layer: Affine, *, activation: Activation | None = Non
     return _activate(F.linear(tokens, weight, bias), activation)
 
 
-def linear_add(residual: Tensor, tokens: Tensor, layer: Affine) -> Tensor:
+def linear_add(residual: Tensor, tokens: Tensor, layer: Linear) -> Tensor:
     """Add a linear layer of some tokens to others, shape (tokens, out)."""
     weight, bias = layer.weight, layer.bias
     if weight.is_mkldnn or uses_onednn(tokens.dtype):
@@ -76,7 +76,7 @@ def _activate(tokens: Tensor, activation: Activation | None) -> Tensor:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class LengthGroup:
     """Passages of equal length that stand side by side.
 
     Attributes:
@@ -95,15 +95,15 @@ class Group:
         return slice(self.first, self.first + self.passages * self.length)
 
 
-def group(pairs: Sequence[TokenPair]) -> list[Group]:
+def group(pairs: Sequence[TokenPair]) -> list[LengthGroup]:
     """Find the runs of equal length in pairs that are concatenated in their order."""
-    groups: list[Group] = []
+    groups: list[LengthGroup] = []
     first = 0
     for pair in pairs:
         if groups and groups[-1].length == len(pair):
-            groups[-1] = Group(groups[-1].first, groups[-1].passages + 1, len(pair))
+            groups[-1] = LengthGroup(groups[-1].first, groups[-1].passages + 1, len(pair))
         else:
-            groups.append(Group(first, 1, len(pair)))
+            groups.append(LengthGroup(first, 1, len(pair)))
         first += len(pair)
     return groups
 
@@ -118,7 +118,7 @@ def embed(pairs: Sequence[TokenPair], tables: Embeddings) -> Tensor:
     total += F.embedding(torch.from_numpy(segments), tables.segments)
     total += F.embedding(torch.from_numpy(places), tables.positions)
     total = normalise(total, tables.norm)
-    return total if tables.project is None else affine(total, tables.project)
+    return total if tables.project is None else linear(total, tables.project)
 
 
 def _places(pair: TokenPair, padding: int | None) -> NDArray[np.int32]:
@@ -130,9 +130,9 @@ def _places(pair: TokenPair, padding: int | None) -> NDArray[np.int32]:
     return places
 
 
-def encode(tokens: Tensor, layer: Layer, groups: Sequence[Group], *, heads: int, scaling: float) -> Tensor:
+def encode(tokens: Tensor, layer: Layer, groups: Sequence[LengthGroup], *, heads: int, scaling: float) -> Tensor:
     """Run one layer over all tokens, each passage attending to itself, shape (tokens, hidden)."""
-    query, key, value = (affine(tokens, part) for part in (layer.query, layer.key, layer.value))
+    query, key, value = (linear(tokens, part) for part in (layer.query, layer.key, layer.value))
     attend = _attend_by_products if _multiplies_outright(tokens) else _attend_by_sdpa
     contexts = []
     for part in groups:
@@ -168,13 +168,13 @@ def _attend_by_products(query: Tensor, key: Tensor, value: Tensor, scaling: floa
 
 def feed_forward(tokens: Tensor, context: Tensor, layer: Layer) -> Tensor:
     """Run what follows the attention of a layer, of the same shape as the tokens."""
-    tokens = normalise(linear_add(tokens, context, layer.attended), layer.attended_norm)
-    inner = affine(tokens, layer.up, activation=layer.activation)
-    return normalise(linear_add(tokens, inner, layer.down), layer.down_norm)
+    tokens = normalise(linear_add(tokens, context, layer.attention_output), layer.attention_norm)
+    inner = linear(tokens, layer.intermediate, activation=layer.activation)
+    return normalise(linear_add(tokens, inner, layer.output), layer.output_norm)
 
 
 def cls_attention(
-    tokens: Tensor, first: Tensor, layer: Layer, groups: Sequence[Group], *, heads: int, scaling: float
+    tokens: Tensor, first: Tensor, layer: Layer, groups: Sequence[LengthGroup], *, heads: int, scaling: float
 ) -> Tensor:
     """Let each passage's first token attend to the passage, without keys and values of the other tokens.
 
@@ -193,7 +193,7 @@ def cls_attention(
         The context of the first tokens in float32, shape (passages, hidden).
     """
     passages, hidden = first.shape
-    query = affine(first, layer.query).view(passages, heads, -1).transpose(0, 1)
+    query = linear(first, layer.query).view(passages, heads, -1).transpose(0, 1)
     asked = torch.bmm(query, layer.key.weight.view(heads, -1, hidden)).transpose(0, 1).to(tokens.dtype)
     mixed: list[Tensor] = []
     for part, question in zip(groups, torch.split_with_sizes(asked, [part.passages for part in groups]), strict=True):

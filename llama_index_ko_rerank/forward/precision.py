@@ -12,8 +12,8 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from llama_index_ko_rerank.forward.layers import affine, in_bfloat16
-from llama_index_ko_rerank.forward.weights import Affine
+from llama_index_ko_rerank.forward.layers import in_bfloat16, linear
+from llama_index_ko_rerank.forward.weights import Linear
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def processor_times(hidden: int, inner: int) -> PrecisionTimes:
     with torch.inference_mode():
         generator = torch.Generator().manual_seed(0)
         up, down = (
-            Affine(torch.randn(shape, generator=generator) / shape[1] ** 0.5, torch.zeros(shape[0]))
+            Linear(torch.randn(shape, generator=generator) / shape[1] ** 0.5, torch.zeros(shape[0]))
             for shape in ((inner, hidden), (hidden, inner))
         )
         tokens = torch.randn((_TOKENS, hidden), generator=generator)
@@ -107,5 +107,5 @@ def race(float32: Callable[[], object], bfloat16: Callable[[], object]) -> Preci
     return PrecisionTimes(*(1000 * statistics.median(seconds) for seconds in taken))
 
 
-def _block(tokens: Tensor, up: Affine, down: Affine) -> Callable[[], Tensor]:
-    return lambda: affine(affine(tokens, up, activation="gelu"), down)
+def _block(tokens: Tensor, up: Linear, down: Linear) -> Callable[[], Tensor]:
+    return lambda: linear(linear(tokens, up, activation="gelu"), down)

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from llama_index_ko_rerank.forward.batches import TokenPair, chunks
-from llama_index_ko_rerank.forward.layers import affine, cls_attention, embed, encode, feed_forward, group, in_bfloat16
+from llama_index_ko_rerank.forward.batches import TokenPair, token_budget_batches
+from llama_index_ko_rerank.forward.layers import cls_attention, embed, encode, feed_forward, group, in_bfloat16, linear
 from llama_index_ko_rerank.forward.weights import Layer, Weights
 
 
@@ -53,13 +53,13 @@ class UnpaddedForward:
             return np.zeros((0, len(head.out.bias)), np.float32)
         order: list[int] = []
         encoded: list[tuple[Tensor, Tensor]] = []
-        for places in chunks(pairs, self._token_budget):
+        for places in token_budget_batches(pairs, self._token_budget):
             order.extend(places)
             encoded.append(self._encode([pairs[place] for place in places]))
         first, context = (torch.cat(parts) for parts in zip(*encoded, strict=True))
-        pooled = affine(feed_forward(first, context, self._weights.layers[-1]), head.dense, activation=head.activation)
+        pooled = linear(feed_forward(first, context, self._weights.layers[-1]), head.dense, activation=head.activation)
         logits = np.empty((len(pairs), len(head.out.bias)), np.float32)
-        logits[order] = affine(pooled, head.out).numpy()
+        logits[order] = linear(pooled, head.out).numpy()
         return logits
 
     def _encode(self, pairs: Sequence[TokenPair]) -> tuple[Tensor, Tensor]:
@@ -82,7 +82,7 @@ def layer_in_bfloat16(layer: Layer) -> Layer:
         query=in_bfloat16(layer.query),
         key=in_bfloat16(layer.key),
         value=in_bfloat16(layer.value),
-        attended=in_bfloat16(layer.attended),
-        up=in_bfloat16(layer.up),
-        down=in_bfloat16(layer.down),
+        attention_output=in_bfloat16(layer.attention_output),
+        intermediate=in_bfloat16(layer.intermediate),
+        output=in_bfloat16(layer.output),
     )

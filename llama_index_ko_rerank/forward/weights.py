@@ -42,7 +42,7 @@ _PLAIN = {nn.Linear, nn.LayerNorm, nn.Embedding, nn.Dropout, nn.ModuleList, Quan
 
 
 @dataclass(frozen=True, slots=True)
-class Affine:
+class Linear:
     """A linear layer: weight of shape (out, in), bias of shape (out,)."""
 
     weight: Tensor
@@ -74,21 +74,21 @@ class Embeddings:
     segments: Tensor
     norm: Norm
     padding: int | None
-    project: Affine | None
+    project: Linear | None
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
     """One layer of the encoder."""
 
-    query: Affine
-    key: Affine
-    value: Affine
-    attended: Affine
-    attended_norm: Norm
-    up: Affine
-    down: Affine
-    down_norm: Norm
+    query: Linear
+    key: Linear
+    value: Linear
+    attention_output: Linear
+    attention_norm: Norm
+    intermediate: Linear
+    output: Linear
+    output_norm: Norm
     activation: Activation
 
 
@@ -96,9 +96,9 @@ class Layer:
 class Head:
     """From the classification token to the logits."""
 
-    dense: Affine
+    dense: Linear
     activation: Activation
-    out: Affine
+    out: Linear
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ class EncoderWeights:
     @property
     def hidden(self) -> int:
         """Width of a token's vector."""
-        return len(self.layers[-1].down_norm.bias)
+        return len(self.layers[-1].output_norm.bias)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,8 +195,8 @@ def _widths_fit(model: PreTrainedModel) -> Iterator[bool]:
             yield type(module) in _ACTIVATIONS
 
 
-def _affine(module: Any) -> Affine:
-    return Affine(module.weight.detach(), module.bias.detach())
+def _linear(module: Any) -> Linear:
+    return Linear(module.weight.detach(), module.bias.detach())
 
 
 def _norm(module: Any) -> Norm:
@@ -213,27 +213,27 @@ def _embeddings(encoder: Any) -> Embeddings:
         segments=tables.token_type_embeddings.weight.detach(),
         norm=_norm(tables.LayerNorm),
         padding=getattr(tables, "padding_idx", None),
-        project=None if project is None else _affine(project),
+        project=None if project is None else _linear(project),
     )
 
 
 def _layer(layer: Any) -> Layer:
     attention = layer.attention
     return Layer(
-        query=_affine(attention.self.query),
-        key=_affine(attention.self.key),
-        value=_affine(attention.self.value),
-        attended=_affine(attention.output.dense),
-        attended_norm=_norm(attention.output.LayerNorm),
-        up=_affine(layer.intermediate.dense),
-        down=_affine(layer.output.dense),
-        down_norm=_norm(layer.output.LayerNorm),
+        query=_linear(attention.self.query),
+        key=_linear(attention.self.key),
+        value=_linear(attention.self.value),
+        attention_output=_linear(attention.output.dense),
+        attention_norm=_norm(attention.output.LayerNorm),
+        intermediate=_linear(layer.intermediate.dense),
+        output=_linear(layer.output.dense),
+        output_norm=_norm(layer.output.LayerNorm),
         activation=_ACTIVATIONS[type(layer.intermediate.intermediate_act_fn)],
     )
 
 
 def _head(model: Any, encoder: Any) -> Head:
     if isinstance(model, BertForSequenceClassification):
-        return Head(_affine(encoder.pooler.dense), "tanh", _affine(model.classifier))
+        return Head(_linear(encoder.pooler.dense), "tanh", _linear(model.classifier))
     activation: Activation = "gelu" if isinstance(model, ElectraForSequenceClassification) else "tanh"
-    return Head(_affine(model.classifier.dense), activation, _affine(model.classifier.out_proj))
+    return Head(_linear(model.classifier.dense), activation, _linear(model.classifier.out_proj))

@@ -19,7 +19,7 @@ from llama_index.core.schema import NodeWithScore, TextNode
 from llama_index_ko_rerank.forward.batches import TokenPair
 from llama_index_ko_rerank.rerank.cross_encoder.batching import _Request
 from llama_index_ko_rerank.rerank.cross_encoder.postprocessor import CrossEncoderNodePostprocessor
-from llama_index_ko_rerank.rerank.cross_encoder.scoring import Judgement
+from llama_index_ko_rerank.rerank.cross_encoder.scoring import ScoredPassages
 
 THREADS = 16
 CALLS_AT_ONCE = 200
@@ -122,7 +122,7 @@ def main(folder, seconds):
     before = resident_mb()
     stuck += work.run(seconds * 2 / 3)
     growth = resident_mb() - before
-    left = sum(type(thing) in (TokenPair, _Request, Judgement) for thing in gc.get_objects())
+    left = sum(type(thing) in (TokenPair, _Request, ScoredPassages) for thing in gc.get_objects())
     seen = {"stuck": stuck, "wrong": work.wrong, "answered": work.answered, "cancelled": work.cancelled}
     seen |= {"slowest_s": work.slowest, "growth_mb": growth, "requests_left": left}
     sys.stdout.write(json.dumps(seen) + "\n")

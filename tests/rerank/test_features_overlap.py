@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from llama_index_ko_rerank.rerank.ltr.answer_type import AnswerType
 from llama_index_ko_rerank.rerank.ltr.matching import (
-    Passages,
-    Question,
+    CandidateBatch,
+    QueryAnalysis,
     best_by_passage,
     find_matches,
     pairs_found,
@@ -19,7 +19,7 @@ A, B, C, OTHER = 1, 2, 3, 9
 
 def question(*ids, pairs=()):
     names = tuple(f"w{number}" for number in ids)
-    return Question(
+    return QueryAnalysis(
         names,
         ("NNG",) * len(ids),
         np.array(ids),
@@ -34,13 +34,13 @@ def passages(*texts):
     words = [[word for sentence in text for word in sentence] for text in texts]
     lengths = np.array([len(text) for text in words], np.int64)
     starts = np.cumsum(lengths) - lengths
-    owners = np.repeat(np.arange(len(texts)), lengths)
+    doc_index = np.repeat(np.arange(len(texts)), lengths)
     numbers = [number for text in texts for number, sentence in enumerate(text) for _ in sentence]
-    return Passages(
-        owners,
-        np.arange(len(owners)) - starts[owners],
+    return CandidateBatch(
+        doc_index,
+        np.arange(len(doc_index)) - starts[doc_index],
         np.array([word for text in words for word in text], np.int64),
-        np.zeros(len(owners), np.uint8),
+        np.zeros(len(doc_index), np.uint8),
         np.array(numbers, np.int64),
         starts,
         lengths,
@@ -52,8 +52,8 @@ class TestMatches:
     def test_each_place_of_a_question_morpheme_is_found_in_reading_order(self):
         found = find_matches(question(A, B), passages([[A, OTHER], [B]], [[OTHER]], [[B, B]]))
         assert found.at.tolist() == [0, 2, 4, 5]
-        assert found.owners.tolist() == [0, 0, 2, 2]
-        assert found.places.tolist() == [0, 2, 0, 1]
+        assert found.doc_index.tolist() == [0, 0, 2, 2]
+        assert found.positions.tolist() == [0, 2, 0, 1]
         assert found.sentences.tolist() == [0, 1, 0, 0]
         assert found.slots.tolist() == [0, 1, 1, 1]
         assert found.present.tolist() == [[1, 1], [0, 0], [0, 1]]
@@ -66,10 +66,10 @@ class TestMatches:
 class TestSentences:
     def test_a_sentence_and_its_next_one_are_read_together_within_a_passage_only(self):
         found = find_matches(question(A, B, C), passages([[A], [B], [OTHER], [C]], [[B]]))
-        single, double, owners = sentence_presence(found)
+        single, double, doc_index = sentence_presence(found)
         assert single.tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 1, 0]]
         assert double.tolist() == [[1, 1, 0], [0, 1, 0], [0, 0, 1], [0, 1, 0]]
-        assert owners.tolist() == [0, 0, 0, 1]
+        assert doc_index.tolist() == [0, 0, 0, 1]
 
 
 class TestWindows:
@@ -93,8 +93,8 @@ class TestWindows:
 
 class TestBest:
     def test_the_largest_of_each_passage_counts_and_none_is_0(self):
-        values, owners = np.array([0.2, 0.7, 0.1]), np.array([0, 0, 2])
-        assert best_by_passage(values, owners, 4).tolist() == [0.7, 0, 0.1, 0]
+        values, doc_index = np.array([0.2, 0.7, 0.1]), np.array([0, 0, 2])
+        assert best_by_passage(values, doc_index, 4).tolist() == [0.7, 0, 0.1, 0]
 
 
 class TestPairs:

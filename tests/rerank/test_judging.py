@@ -11,7 +11,7 @@ import pytest
 
 from llama_index_ko_rerank.errors import InvalidText, UnsuitableModel
 from llama_index_ko_rerank.rerank.cross_encoder.batching import ForwardQueue
-from llama_index_ko_rerank.rerank.cross_encoder.scoring import Judge, drive, run_async
+from llama_index_ko_rerank.rerank.cross_encoder.scoring import PairScoringPipeline, run_async, run_sync
 from llama_index_ko_rerank.rerank.cross_encoder.tokenization import WarnOnce, pair_encoder
 
 QUESTIONS = ["연차", "출장비 청구", "회의실 예약", "점심 식대", "노트북", "주차장", "총무팀", "방문객"]
@@ -44,7 +44,7 @@ def forward(tokenizer):
 
 
 @pytest.fixture
-def new_judge(tokenizer, forward):
+def new_pipeline(tokenizer, forward):
     def make():
         maker = pair_encoder(
             tokenizer,
@@ -52,14 +52,14 @@ def new_judge(tokenizer, forward):
             overflow="window",
             warnings=WarnOnce(logging.getLogger("llama_index_ko_rerank.test")),
         )
-        return Judge("모형", maker, label=0, exact=forward)
+        return PairScoringPipeline("모형", maker, label=0, exact=forward)
 
     return make
 
 
 @pytest.fixture
-def judge(new_judge):
-    return new_judge()
+def pipeline(new_pipeline):
+    return new_pipeline()
 
 
 @pytest.fixture
@@ -67,23 +67,24 @@ def queue():
     return ForwardQueue()
 
 
-def steps(judge, question, passages):
-    return judge.steps(question, passages, top_n=None, final=lambda logits: logits)
+def steps(pipeline, question, passages):
+    return pipeline.steps(question, passages, top_n=None, transform=lambda logits: logits)
 
 
 @pytest.fixture
-def wanted(new_judge, texts):
+def wanted(new_pipeline, texts):
     """What each question gets in turn."""
-    return [drive(steps(new_judge(), question, texts), ForwardQueue()).logits for question in QUESTIONS]
+    return [run_sync(steps(new_pipeline(), question, texts), ForwardQueue()).logits for question in QUESTIONS]
 
 
-def test_questions_from_many_threads_share_forwards_and_get_their_own_logits(judge, queue, forward, texts, wanted):
+def test_questions_from_many_threads_share_forwards_and_get_their_own_logits(pipeline, queue, forward, texts, wanted):
     forward.sizes.clear()
     forward.begun.clear()
     forward.gate.clear()
     with ThreadPoolExecutor(8) as pool:
         runs = [
-            pool.submit(lambda question=question: drive(steps(judge, question, texts), queue)) for question in QUESTIONS
+            pool.submit(lambda question=question: run_sync(steps(pipeline, question, texts), queue))
+            for question in QUESTIONS
         ]
         assert forward.begun.wait(10)
         time.sleep(0.2)
@@ -94,34 +95,36 @@ def test_questions_from_many_threads_share_forwards_and_get_their_own_logits(jud
     assert len(forward.sizes) < 8
 
 
-def test_the_event_loop_goes_on_while_the_model_works(judge, queue, forward, texts, wanted):
+def test_the_event_loop_goes_on_while_the_model_works(pipeline, queue, forward, texts, wanted):
     forward.sizes.clear()
     forward.begun.clear()
     forward.gate.clear()
 
     async def ask_and_tick():
-        asked = [asyncio.create_task(run_async(steps(judge, question, texts), queue)) for question in QUESTIONS]
+        asked = [asyncio.create_task(run_async(steps(pipeline, question, texts), queue)) for question in QUESTIONS]
         while not forward.begun.is_set():
             await asyncio.sleep(0.005)
         assert forward.sizes == []  # a loop that waited for the forward would find it done, after 20 s
         forward.gate.set()
         return await asyncio.gather(*asked)
 
-    judgements = asyncio.run(ask_and_tick())
-    for judgement, logits in zip(judgements, wanted, strict=True):
-        assert judgement.logits == pytest.approx(logits, abs=1e-6)
+    results = asyncio.run(ask_and_tick())
+    for scored, logits in zip(results, wanted, strict=True):
+        assert scored.logits == pytest.approx(logits, abs=1e-6)
 
 
-def test_a_cancelled_question_is_not_computed_and_takes_nothing_from_the_others(judge, queue, forward, texts, wanted):
+def test_a_cancelled_question_is_not_computed_and_takes_nothing_from_the_others(
+    pipeline, queue, forward, texts, wanted
+):
     forward.sizes.clear()
     forward.begun.clear()
     forward.gate.clear()
 
     async def ask_and_cancel():
-        first = asyncio.create_task(run_async(steps(judge, QUESTIONS[0], texts), queue))
+        first = asyncio.create_task(run_async(steps(pipeline, QUESTIONS[0], texts), queue))
         while not forward.begun.is_set():
             await asyncio.sleep(0.01)
-        rest = [asyncio.create_task(run_async(steps(judge, question, texts), queue)) for question in QUESTIONS[1:]]
+        rest = [asyncio.create_task(run_async(steps(pipeline, question, texts), queue)) for question in QUESTIONS[1:]]
         await asyncio.sleep(0.3)
         for task in (first, *rest[::2]):
             task.cancel()
@@ -137,15 +140,17 @@ def test_a_cancelled_question_is_not_computed_and_takes_nothing_from_the_others(
         else:
             assert answer.logits == pytest.approx(wanted[place], abs=1e-6)
     assert sum(forward.sizes) == 6 * (1 + 3)
-    again = drive(steps(judge, QUESTIONS[1], texts), queue)
+    again = run_sync(steps(pipeline, QUESTIONS[1], texts), queue)
     assert again.logits == pytest.approx(wanted[1], abs=1e-6)
 
 
-def test_a_passage_without_a_number_fails_its_own_question_only(judge, queue, forward, texts, wanted):
+def test_a_passage_without_a_number_fails_its_own_question_only(pipeline, queue, forward, texts, wanted):
     forward.gate.clear()
     with ThreadPoolExecutor(8) as pool:
         runs = [
-            pool.submit(drive, steps(judge, question, [*texts, *(["바다거북 이야기"] if place == 3 else [])]), queue)
+            pool.submit(
+                run_sync, steps(pipeline, question, [*texts, *(["바다거북 이야기"] if place == 3 else [])]), queue
+            )
             for place, question in enumerate(QUESTIONS)
         ]
         time.sleep(0.2)
@@ -156,15 +161,15 @@ def test_a_passage_without_a_number_fails_its_own_question_only(judge, queue, fo
         assert runs[place].result().logits == pytest.approx(wanted[place], abs=1e-6)
 
 
-def test_a_text_that_no_tokenizer_can_read_is_refused_before_any_forward(judge, queue, forward, texts):
+def test_a_text_that_no_tokenizer_can_read_is_refused_before_any_forward(pipeline, queue, forward, texts):
     for question, passages in (("연차\ud800", texts), ("연차", [texts[0], "신청\ud800"])):
         with pytest.raises(InvalidText):
-            drive(steps(judge, question, passages), queue)
+            run_sync(steps(pipeline, question, passages), queue)
         with pytest.raises(InvalidText):
-            asyncio.run(run_async(steps(judge, question, passages), queue))
+            asyncio.run(run_async(steps(pipeline, question, passages), queue))
     assert forward.sizes == []
 
 
-def test_no_passages_need_no_forward(judge, queue, forward):
-    judgement = drive(steps(judge, "연차", []), queue)
-    assert (judgement.logits.shape, judgement.spans, forward.sizes) == ((0,), (), [])
+def test_no_passages_need_no_forward(pipeline, queue, forward):
+    scored = run_sync(steps(pipeline, "연차", []), queue)
+    assert (scored.logits.shape, scored.spans, forward.sizes) == ((0,), (), [])

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llama_index_ko_rerank.errors import InvalidSetting
-from llama_index_ko_rerank.rerank.cross_encoder.loading import label_logits, label_place
+from llama_index_ko_rerank.rerank.cross_encoder.loading import label_index, label_logits
 from llama_index_ko_rerank.rerank.nodes import sigmoid
 
 NAMES = {0: "무관", 1: "일부", 2: "정답"}
@@ -12,13 +12,13 @@ NAMES = {0: "무관", 1: "일부", 2: "정답"}
 
 @pytest.mark.parametrize(("label", "place"), [("정답", 2), ("무관", 0), (1, 1)])
 def test_a_label_is_found_by_name_or_number(label, place):
-    assert label_place("모형", NAMES, label) == place
+    assert label_index("모형", NAMES, label) == place
 
 
 def test_a_model_with_one_score_needs_no_label():
-    assert label_place("모형", {0: "LABEL_0"}, None) == 0
+    assert label_index("모형", {0: "LABEL_0"}, None) == 0
     with pytest.raises(InvalidSetting, match="has no labels to choose from; leave label None"):
-        label_place("모형", {0: "LABEL_0"}, 0)
+        label_index("모형", {0: "LABEL_0"}, 0)
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_a_model_with_one_score_needs_no_label():
 )
 def test_what_is_no_label_is_refused_with_those_that_there_are(label, reason):
     with pytest.raises(InvalidSetting, match=reason):
-        label_place("모형", NAMES, label)
+        label_index("모형", NAMES, label)
 
 
 @given(

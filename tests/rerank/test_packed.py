@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from sentence_transformers import CrossEncoder
 from transformers import PreTrainedTokenizerFast
 
-from llama_index_ko_rerank.forward.batches import chunks
-from llama_index_ko_rerank.forward.forward import TokenPair, make_backend
+from llama_index_ko_rerank.forward.backend import TokenPair, make_backend
+from llama_index_ko_rerank.forward.batches import token_budget_batches
 from llama_index_ko_rerank.forward.weights import read_weights
 from tests.rerank.tiny_cross_encoders import KINDS, LONGEST, PAD, VOCABULARY, random_pairs, stock_logits, tiny_model
 
@@ -126,7 +126,7 @@ def test_float32_weights_are_shared_with_the_model(kind, model):
     own = {parameter.data_ptr() for parameter in model.parameters()}
     weights = read_weights(model)
     for layer in weights.layers:
-        for part in (layer.query, layer.key, layer.value, layer.attended, layer.up, layer.down):
+        for part in (layer.query, layer.key, layer.value, layer.attention_output, layer.intermediate, layer.output):
             assert {part.weight.data_ptr(), part.bias.data_ptr()} <= own
     assert weights.embeddings.words.data_ptr() in own
 
@@ -152,7 +152,7 @@ def test_a_token_out_of_the_vocabulary_is_an_error_and_not_a_number():
 @given(lengths=st.lists(st.integers(1, 50), max_size=30), budget=st.integers(1, 200), padded=st.booleans())
 def test_chunks_hold_every_pair_once_and_keep_the_budget(lengths, budget, padded):
     pairs = [TokenPair(np.zeros(length, np.int32), np.zeros(length, np.int32)) for length in lengths]
-    found = list(chunks(pairs, budget, padded=padded))
+    found = list(token_budget_batches(pairs, budget, padded=padded))
     assert sorted(place for chunk in found for place in chunk) == list(range(len(pairs)))
     for chunk in found:
         sizes = [lengths[place] for place in chunk]

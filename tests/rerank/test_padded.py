@@ -12,7 +12,7 @@ from transformers import (
     ModernBertForSequenceClassification,
 )
 
-from llama_index_ko_rerank.forward.forward import make_backend
+from llama_index_ko_rerank.forward.backend import make_backend
 from tests.rerank.tiny_cross_encoders import LONGEST, PAD, VOCABULARY, random_pairs, stock_logits, tiny_model
 
 LENGTHS = [5, 30, LONGEST, 12, 1, 12, 12, 7, 30, 2]

@@ -124,19 +124,19 @@ class TestLongTexts:
 
     def test_a_long_passage_has_the_logit_of_its_best_window(self, scorer, texts):
         passage = ". ".join(texts * 3)
-        judgement = scorer.judge(QUESTION, [texts[0], passage])
+        scored = scorer.judge(QUESTION, [texts[0], passage])
         windows = scorer.judge(QUESTION, [passage[slice(*span)] for span in spans_of(scorer, passage)]).logits
         assert len(windows) > 2
-        assert judgement.logits[1] == pytest.approx(windows.max(), abs=1e-5)
-        assert judgement.spans[0] is None
-        assert judgement.spans[1] == spans_of(scorer, passage)[int(windows.argmax())]
+        assert scored.logits[1] == pytest.approx(windows.max(), abs=1e-5)
+        assert scored.spans[0] is None
+        assert scored.spans[1] == spans_of(scorer, passage)[int(windows.argmax())]
 
     def test_a_cut_passage_has_the_logit_of_its_beginning(self, cutting, scorer, texts):
         passage = ". ".join(texts * 3)
-        judgement = cutting.judge(QUESTION, [passage])
-        ((start, end),) = judgement.spans
+        scored = cutting.judge(QUESTION, [passage])
+        ((start, end),) = scored.spans
         assert (start, 0 < end < len(passage)) == (0, True)
-        assert judgement.logits == pytest.approx(scorer.logits(QUESTION, [passage[:end]]), abs=1e-5)
+        assert scored.logits == pytest.approx(scorer.logits(QUESTION, [passage[:end]]), abs=1e-5)
 
     def test_a_long_question_is_cut_to_half_and_the_passage_still_matters(self, scorer, texts, caplog):
         question = "연차는 신청한다 " * 200
@@ -276,12 +276,12 @@ class TestCascade:
     def test_the_first_are_those_of_32_bits_with_their_logits(self, cascade, scorer, many):
         left_out = 0
         for passages in many:
-            judgement = cascade.judge(QUESTION, passages, top_n=5)
+            scored = cascade.judge(QUESTION, passages, top_n=5)
             exact = scorer.logits(QUESTION, passages)
-            assert judgement.logits[judgement.exact] == pytest.approx(exact[judgement.exact], abs=1e-5)
-            best = np.argsort(-np.where(judgement.exact, judgement.logits, -np.inf), kind="stable")[:5]
+            assert scored.logits[scored.exact] == pytest.approx(exact[scored.exact], abs=1e-5)
+            best = np.argsort(-np.where(scored.exact, scored.logits, -np.inf), kind="stable")[:5]
             assert best.tolist() == np.argsort(-exact, kind="stable")[:5].tolist()
-            left_out += int((~judgement.exact).sum())
+            left_out += int((~scored.exact).sum())
         assert left_out > 100
 
     def test_the_first_questions_are_scored_in_full(self, cascade, many):

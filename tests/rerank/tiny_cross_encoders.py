@@ -13,7 +13,7 @@ from transformers import (
     XLMRobertaForSequenceClassification,
 )
 
-from llama_index_ko_rerank.forward.forward import TokenPair
+from llama_index_ko_rerank.forward.backend import TokenPair
 
 KINDS = ("bert", "roberta", "xlm-roberta", "electra")
 VOCABULARY, LONGEST, PAD = 300, 64, 0

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from llama_index_ko_rerank.forward.backend import ScoringBackend
 from llama_index_ko_rerank.forward.batches import TokenPair
-from llama_index_ko_rerank.forward.forward import Forward
 
 MERGED_TOKENS = 16_384
 """Most tokens of a merged forward; a request of more runs alone."""
@@ -23,7 +23,7 @@ Logits = NDArray[np.float32]
 
 @dataclass(eq=False, slots=True)
 class _Request:
-    forward: Forward
+    forward: ScoringBackend
     pairs: Sequence[TokenPair]
     threads: int
     tokens: int
@@ -52,7 +52,7 @@ class ForwardQueue:
         self._door = threading.Lock()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="ko-rerank-forward")
 
-    def submit(self, forward: Forward, pairs: Sequence[TokenPair]) -> Future[Logits]:
+    def submit(self, forward: ScoringBackend, pairs: Sequence[TokenPair]) -> Future[Logits]:
         """Ask for the logits of some pairs.
 
         Args:

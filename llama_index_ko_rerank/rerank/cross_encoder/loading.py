@@ -127,12 +127,12 @@ def _load(settings: ScorerSettings) -> CrossEncoder:
         return model
     except ModelError:
         raise
-    except OSError as problem:
+    except OSError as error:
         if Path(name).is_dir():
-            raise UnsuitableModel(f"the model in the folder {name!r} cannot be read: {problem}") from problem
-        raise _not_found(name, settings, problem) from problem
-    except (ValueError, RuntimeError, SafetensorError) as problem:
-        raise UnsuitableModel(f"{name!r} does not load as a cross-encoder: {problem}") from problem
+            raise UnsuitableModel(f"the model in the folder {name!r} cannot be read: {error}") from error
+        raise _not_found(name, settings, error) from error
+    except (ValueError, RuntimeError, SafetensorError) as error:
+        raise UnsuitableModel(f"{name!r} does not load as a cross-encoder: {error}") from error
 
 
 def _check_architecture(name: str, source: dict[str, Any]) -> None:
@@ -165,16 +165,16 @@ def _check_tokenizer(name: str, model: CrossEncoder) -> None:
         raise UnsuitableModel(f"the tokenizer of {name!r} knows no words; are its files missing?")
 
 
-def _not_found(name: str, settings: ScorerSettings, problem: OSError) -> ModelNotFound:
+def _not_found(name: str, settings: ScorerSettings, error: OSError) -> ModelNotFound:
     if settings.local_files_only:
         return ModelNotFound(f"{name!r} is no folder and not in the local cache, and local_files_only forbids the hub")
     return ModelNotFound(
-        f"{name!r} is no folder and could not be fetched from the model hub ({type(problem).__name__}); "
+        f"{name!r} is no folder and could not be fetched from the model hub ({type(error).__name__}); "
         "with no network, pass the folder of a model on this machine"
     )
 
 
-def label_place(model: str, names: Mapping[int, str], label: str | int | None) -> int:
+def label_index(model: str, names: Mapping[int, str], label: str | int | None) -> int:
     """Find the label that is asked for.
 
     Args:

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from llama_index_ko_rerank.catalog import DEFAULT_RERANKER
 from llama_index_ko_rerank.errors import InvalidSetting
-from llama_index_ko_rerank.forward.forward import BackendName
+from llama_index_ko_rerank.forward.backend import BackendName
 from llama_index_ko_rerank.rerank.cross_encoder.loading import ScorerDtype
 from llama_index_ko_rerank.rerank.cross_encoder.scorer import CrossEncoderScorer, ScorerSettings, load_scorer
-from llama_index_ko_rerank.rerank.cross_encoder.scoring import Judgement
+from llama_index_ko_rerank.rerank.cross_encoder.scoring import ScoredPassages
 from llama_index_ko_rerank.rerank.cross_encoder.tokenization import LongPassage, WarnOnce
 from llama_index_ko_rerank.rerank.nodes import (
     BlankLast,
@@ -83,23 +83,23 @@ class Candidates:
         return interpolate_scores(self._retrieval_scores, probabilities, retrieval_weight=self._retrieval_weight)
 
     def build_results(
-        self, judgement: Judgement, *, top_n: int, score_threshold: float | None, keep_retrieval_score: bool
+        self, scored: ScoredPassages, *, top_n: int, score_threshold: float | None, keep_retrieval_score: bool
     ) -> list[NodeWithScore]:
         """Return the best nodes with their scores, as `rerank_nodes` does; those with no text come last.
 
         Args:
-            judgement: What the model said of `texts`.
+            scored: What the model said of `texts`.
             top_n: How many at most.
             score_threshold: The least probability. Defaults to none.
             keep_retrieval_score: Whether the first stage's rank and score are kept as the source ``retrieval``.
         """
-        eligible = self._texts.fill_exact(judgement.exact)
+        eligible = self._texts.fill_exact(scored.exact)
         if score_threshold is not None:
-            eligible &= self._texts.fill(sigmoid(judgement.logits)) >= score_threshold
-        spans = iter(judgement.spans)
+            eligible &= self._texts.fill(sigmoid(scored.logits)) >= score_threshold
+        spans = iter(scored.spans)
         return rerank_nodes(
             self._nodes,
-            self._scores(judgement),
+            self._scores(scored),
             top_n=top_n,
             eligible=eligible,
             last=self._texts.blank,
@@ -110,10 +110,10 @@ class Candidates:
             keep_retrieval_score=keep_retrieval_score,
         )
 
-    def _scores(self, judgement: Judgement) -> NDArray[np.float64]:
+    def _scores(self, scored: ScoredPassages) -> NDArray[np.float64]:
         if self._activation == "identity":
-            return self._texts.fill_logits(judgement.logits, judgement.exact)
-        return self._texts.fill(self.to_scores(judgement.logits))
+            return self._texts.fill_logits(scored.logits, scored.exact)
+        return self._texts.fill(self.to_scores(scored.logits))
 
 
 def _retrieval_scores(nodes: Sequence[NodeWithScore]) -> NDArray[np.float64]:
@@ -304,13 +304,13 @@ class CrossEncoderNodePostprocessor(RerankingPostprocessor):
 
     def _rerank(self, query: str, nodes: list[NodeWithScore]) -> list[NodeWithScore]:
         candidates = self._candidates(nodes)
-        judgement = self._scorer.judge(query, candidates.texts, top_n=self.top_n, final=candidates.to_scores)
-        return self._build_results(candidates, judgement)
+        scored = self._scorer.judge(query, candidates.texts, top_n=self.top_n, transform=candidates.to_scores)
+        return self._build_results(candidates, scored)
 
     async def _arerank(self, query: str, nodes: list[NodeWithScore]) -> list[NodeWithScore]:
         candidates = await asyncio.to_thread(self._candidates, nodes)
-        judgement = await self._scorer.ajudge(query, candidates.texts, top_n=self.top_n, final=candidates.to_scores)
-        return await asyncio.to_thread(self._build_results, candidates, judgement)
+        scored = await self._scorer.ajudge(query, candidates.texts, top_n=self.top_n, transform=candidates.to_scores)
+        return await asyncio.to_thread(self._build_results, candidates, scored)
 
     def _candidates(self, nodes: list[NodeWithScore]) -> Candidates:
         return Candidates(
@@ -321,9 +321,9 @@ class CrossEncoderNodePostprocessor(RerankingPostprocessor):
             warnings=self._warnings,
         )
 
-    def _build_results(self, candidates: Candidates, judgement: Judgement) -> list[NodeWithScore]:
+    def _build_results(self, candidates: Candidates, scored: ScoredPassages) -> list[NodeWithScore]:
         return candidates.build_results(
-            judgement,
+            scored,
             top_n=self.top_n,
             score_threshold=self.score_threshold,
             keep_retrieval_score=self.keep_retrieval_score,

@@ -14,18 +14,25 @@ from sentence_transformers import CrossEncoder
 from transformers import PreTrainedModel
 
 from llama_index_ko_rerank.errors import InvalidSetting
-from llama_index_ko_rerank.forward.forward import Dtype, Forward, make_backend
+from llama_index_ko_rerank.forward.backend import Dtype, ScoringBackend, make_backend
 from llama_index_ko_rerank.forward.precision import prefers_bfloat16
 from llama_index_ko_rerank.rerank.cross_encoder.batching import ForwardQueue
 from llama_index_ko_rerank.rerank.cross_encoder.fork_guard import check_not_forked
 from llama_index_ko_rerank.rerank.cross_encoder.loading import (
     ScorerSettings,
-    label_place,
+    label_index,
     load_cross_encoder,
     longest_input,
     model_labels,
 )
-from llama_index_ko_rerank.rerank.cross_encoder.scoring import Final, Judge, Judgement, Steps, drive, run_async
+from llama_index_ko_rerank.rerank.cross_encoder.scoring import (
+    PairScoringPipeline,
+    ScoredPassages,
+    ScoreTransform,
+    ScoringSteps,
+    run_async,
+    run_sync,
+)
 from llama_index_ko_rerank.rerank.cross_encoder.tokenization import WarnOnce, pair_encoder
 from llama_index_ko_rerank.rerank.nodes import BlankLast
 from llama_index_ko_rerank.text.normalize import check_query
@@ -76,7 +83,7 @@ class CrossEncoderScorer:
             raise InvalidSetting(f"max_batch_tokens must be 1 or more, not {settings.max_batch_tokens}")
         self.settings = settings
         model = load_cross_encoder(settings)
-        label = label_place(settings.model, model_labels(model), settings.label)
+        label = label_index(settings.model, model_labels(model), settings.label)
         self.max_length = longest_input(settings, model)
         maker = pair_encoder(
             model.tokenizer,
@@ -89,7 +96,7 @@ class CrossEncoderScorer:
         self.dtype = exact.dtype
         self.cascade = quick is not None
         self._prompt: str = (model.prompts or {}).get(model.default_prompt_name or "") or ""
-        self._judge = Judge(settings.model, maker, label=label, exact=exact, quick=quick)
+        self._pipeline = PairScoringPipeline(settings.model, maker, label=label, exact=exact, quick=quick)
         self._queue = ForwardQueue()
         dtypes = f"bfloat16, then {self.dtype}" if self.cascade else self.dtype
         logger.info("%r reads pairs %s in %s on %s", settings.model, self.backend, dtypes, model.device)
@@ -110,43 +117,53 @@ class CrossEncoderScorer:
         return self.judge(query, texts).logits
 
     def judge(
-        self, query: str, texts: Sequence[str], *, top_n: int | None = None, final: Final = lambda logits: logits
-    ) -> Judgement:
+        self,
+        query: str,
+        texts: Sequence[str],
+        *,
+        top_n: int | None = None,
+        transform: ScoreTransform = lambda logits: logits,
+    ) -> ScoredPassages:
         """Return the logits of passages and the windows that they rest on.
 
         Args:
             query: The question.
             texts: The passages.
             top_n: How many first places matter, for a cascade. Defaults to all.
-            final: What the passages are ordered by, for a cascade: each number grows with its own logit only.
+            transform: What the passages are ordered by, for a cascade: each number grows with its own logit only.
 
         Raises:
             As `logits`.
         """
-        return drive(self._steps(query, texts, top_n, final), self._queue)
+        return run_sync(self._steps(query, texts, top_n, transform), self._queue)
 
     async def ajudge(
-        self, query: str, texts: Sequence[str], *, top_n: int | None = None, final: Final = lambda logits: logits
-    ) -> Judgement:
+        self,
+        query: str,
+        texts: Sequence[str],
+        *,
+        top_n: int | None = None,
+        transform: ScoreTransform = lambda logits: logits,
+    ) -> ScoredPassages:
         """Do what `judge` does without holding up the event loop; the caller may be cancelled at any moment."""
-        return await run_async(self._steps(query, texts, top_n, final), self._queue)
+        return await run_async(self._steps(query, texts, top_n, transform), self._queue)
 
     def clear_cache(self) -> None:
         """Empty the caches: tokens, sentences and scores. The cascade's error bound stays."""
-        self._judge.clear_cache()
+        self._pipeline.clear_cache()
 
-    def _steps(self, query: str, texts: Sequence[str], top_n: int | None, final: Final) -> Steps:
+    def _steps(self, query: str, texts: Sequence[str], top_n: int | None, transform: ScoreTransform) -> ScoringSteps:
         check_not_forked()
-        return self._judge.steps(self._prompt + query, texts, top_n=top_n, final=final)
+        return self._pipeline.steps(self._prompt + query, texts, top_n=top_n, transform=transform)
 
 
-def _forwards(settings: ScorerSettings, model: CrossEncoder) -> tuple[Forward, Forward | None]:
+def _forwards(settings: ScorerSettings, model: CrossEncoder) -> tuple[ScoringBackend, ScoringBackend | None]:
     """Make the forward whose logits are returned, and the cascade's quick one, where there is one."""
     head = model.model
     assert head is not None
     head.train(False)
 
-    def forward(dtype: Dtype) -> Forward:
+    def forward(dtype: Dtype) -> ScoringBackend:
         return make_backend(
             head,
             dtype=dtype,

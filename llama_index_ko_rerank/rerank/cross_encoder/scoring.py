@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llama_index_ko_rerank.errors import UnsuitableModel
+from llama_index_ko_rerank.forward.backend import Dtype, ScoringBackend
 from llama_index_ko_rerank.forward.batches import TokenPair
-from llama_index_ko_rerank.forward.forward import Dtype, Forward
 from llama_index_ko_rerank.rerank.cross_encoder.batching import ForwardQueue, Logits
 from llama_index_ko_rerank.rerank.cross_encoder.loading import label_logits
 from llama_index_ko_rerank.rerank.cross_encoder.tokenization import PairEncoder
@@ -80,11 +80,11 @@ a candidate that stands just below the margin is lost by that: with 30 of them, 
 
 _MEMORY = 4_000
 
-Final = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+ScoreTransform = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """Turns the logits of all candidates into what they are ordered by: each number grows with its own logit only."""
 
 
-class Margin:
+class ErrorBound:
     """How far a logit in 16 bits may be from the one in 32 bits, learnt from those that were computed in both.
 
     The margin is three root mean squares of the differences, and endless until 120 of them were seen, so that the first
@@ -122,7 +122,7 @@ def top_k_indices(scores: NDArray[np.float64], top_n: int) -> NDArray[np.int64]:
 
 
 def needs_rescoring(
-    quick: NDArray[np.float64], exact: NDArray[np.float64], *, width: float, top_n: int, final: Final
+    quick: NDArray[np.float64], exact: NDArray[np.float64], *, width: float, top_n: int, transform: ScoreTransform
 ) -> NDArray[np.int64]:
     """Find the candidates that may belong to the first `top_n` though their exact logit is not known.
 
@@ -131,24 +131,25 @@ def needs_rescoring(
         exact: The exact one, NaN where it is not known; known for `top_n` candidates at least.
         width: How far an exact logit may be above the cheap one.
         top_n: How many first places there are.
-        final: What the candidates are ordered by.
+        transform: What the candidates are ordered by.
 
     Returns:
         Places, ascending: those with a cheap logit that, were it higher by `width`, would reach the last of the first
         `top_n` exact ones.
 
     >>> exact = np.array([2.0, 1.0, np.nan, np.nan])
-    >>> needs_rescoring(np.array([2.1, 1.1, 0.9, 0.2]), exact, width=0.3, top_n=2, final=lambda logits: logits).tolist()
+    >>> quick = np.array([2.1, 1.1, 0.9, 0.2])
+    >>> needs_rescoring(quick, exact, width=0.3, top_n=2, transform=lambda logits: logits).tolist()
     [2]
     """
     known = ~np.isnan(exact)
-    scores = final(np.where(known, exact, quick + width))
+    scores = transform(np.where(known, exact, quick + width))
     last = np.sort(scores[known])[-top_n]
     return np.flatnonzero(~known & (scores >= last))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Judgement:
+class ScoredPassages:
     """What a model said of a question's passages, in the order given.
 
     Attributes:
@@ -163,18 +164,18 @@ class Judgement:
     spans: tuple[Span | None, ...]
 
 
-class Ask(NamedTuple):
+class ForwardRequest(NamedTuple):
     """A forward that is needed before the next step."""
 
-    forward: Forward
+    forward: ScoringBackend
     pairs: Sequence[TokenPair]
 
 
 Scores = dict[str, PassageScore]
-Steps = Generator[Ask, Logits, Judgement]
+ScoringSteps = Generator[ForwardRequest, Logits, ScoredPassages]
 
 
-class Judge:
+class PairScoringPipeline:
     """Steps from the passages of a question to their logits: from the cache, by one forward, or by a cascade of two.
 
     Safe from several threads; each question has steps of its own.
@@ -188,7 +189,13 @@ class Judge:
     """
 
     def __init__(
-        self, model_name: str, maker: PairEncoder, *, label: int, exact: Forward, quick: Forward | None = None
+        self,
+        model_name: str,
+        maker: PairEncoder,
+        *,
+        label: int,
+        exact: ScoringBackend,
+        quick: ScoringBackend | None = None,
     ) -> None:
         self._model_name = model_name
         self._maker = maker
@@ -196,16 +203,16 @@ class Judge:
         self._exact = exact
         self._quick = quick
         self._cache = ScoreCache()
-        self._margin = Margin()
+        self._error_bound = ErrorBound()
 
-    def steps(self, query: str, texts: Sequence[str], *, top_n: int | None, final: Final) -> Steps:
+    def steps(self, query: str, texts: Sequence[str], *, top_n: int | None, transform: ScoreTransform) -> ScoringSteps:
         """Work out the logits of passages; those that are equal in their normal form are read once.
 
         Args:
             query: The question.
             texts: The passages.
             top_n: How many first places there are; None where every logit counts.
-            final: What the passages are ordered by.
+            transform: What the passages are ordered by.
 
         Raises:
             UnsuitableModel: The model gives NaN or infinity for a passage.
@@ -215,10 +222,10 @@ class Judge:
         if self._quick is None or top_n is None or top_n >= len(passages):
             scores, _ = yield from self._scores(self._exact, question, passages)
         else:
-            scores = yield from self._cascaded(question, passages, top_n, final)
+            scores = yield from self._cascaded(question, passages, top_n, transform)
         judged = [scores[passage] for passage in passages]
         exact = np.array([not math.isnan(score.logit) for score in judged], bool)
-        return Judgement(np.array([score.logit for score in judged]), exact, tuple(score.span for score in judged))
+        return ScoredPassages(np.array([score.logit for score in judged]), exact, tuple(score.span for score in judged))
 
     def clear_cache(self) -> None:
         """Forget all texts and scores, not the cascade's error bound."""
@@ -226,15 +233,17 @@ class Judge:
         self._maker.clear_cache()
 
     def _scores(
-        self, forward: Forward, question: str, passages: Sequence[str]
-    ) -> Generator[Ask, Logits, tuple[Scores, Scores]]:
+        self, forward: ScoringBackend, question: str, passages: Sequence[str]
+    ) -> Generator[ForwardRequest, Logits, tuple[Scores, Scores]]:
         """Return the scores of passages, and those of them that were not known before."""
         known = self._cache.known(question, passages, forward.dtype)
         missing = [passage for passage in dict.fromkeys(passages) if passage not in known]
         if not missing:
             return known, {}
         made = self._maker.pairs(question, missing)
-        logits = label_logits((yield Ask(forward, [pair for passage in made for pair in passage.pairs])), self._label)
+        logits = label_logits(
+            (yield ForwardRequest(forward, [pair for passage in made for pair in passage.pairs])), self._label
+        )
         new: Scores = {}
         start = 0
         for passage, its in zip(missing, made, strict=True):
@@ -246,21 +255,21 @@ class Judge:
         return known | new, new
 
     def _cascaded(
-        self, question: str, passages: Sequence[str], top_n: int, final: Final
-    ) -> Generator[Ask, Logits, Scores]:
+        self, question: str, passages: Sequence[str], top_n: int, transform: ScoreTransform
+    ) -> Generator[ForwardRequest, Logits, Scores]:
         """Return exact scores for all passages that may be among the first, and NaN for the others."""
         assert self._quick is not None
         rough, _ = yield from self._scores(self._quick, question, passages)
         quick = np.array([rough[passage].logit for passage in passages])
-        width = self._margin.width
-        places = top_k_indices(final(quick), len(quick) if math.isinf(width) else top_n)
+        width = self._error_bound.width
+        places = top_k_indices(transform(quick), len(quick) if math.isinf(width) else top_n)
         scores = dict.fromkeys(passages, PassageScore(math.nan, None))
         while len(places):
             exact, new = yield from self._scores(self._exact, question, [passages[place] for place in places])
             scores |= exact
-            self._margin.learn(np.array([score.logit - rough[passage].logit for passage, score in new.items()]))
+            self._error_bound.learn(np.array([score.logit - rough[passage].logit for passage, score in new.items()]))
             logits = np.array([scores[passage].logit for passage in passages])
-            places = needs_rescoring(quick, logits, width=width, top_n=top_n, final=final)
+            places = needs_rescoring(quick, logits, width=width, top_n=top_n, transform=transform)
         return scores
 
     def _check(self, logits: NDArray[np.float64], passage: str) -> None:
@@ -269,12 +278,12 @@ class Judge:
             raise UnsuitableModel(f"{self._model_name!r} gives the logit {broken} for the passage {passage[:60]!r}")
 
 
-def drive(steps: Steps, queue: ForwardQueue) -> Judgement:
+def run_sync(steps: ScoringSteps, queue: ForwardQueue) -> ScoredPassages:
     """Go through the steps of a question, waiting for each forward."""
     logits: Logits | None = None
     while True:
         step = _next_step(steps, logits)
-        if isinstance(step, Judgement):
+        if isinstance(step, ScoredPassages):
             return step
         future = queue.submit(step.forward, step.pairs)
         try:
@@ -283,7 +292,7 @@ def drive(steps: Steps, queue: ForwardQueue) -> Judgement:
             future.cancel()  # an interrupted caller waits for nothing any more
 
 
-async def run_async(steps: Steps, queue: ForwardQueue) -> Judgement:
+async def run_async(steps: ScoringSteps, queue: ForwardQueue) -> ScoredPassages:
     """Go through the steps of a question, each in a thread, without holding up the event loop or a thread in between.
 
     Where the caller is cancelled, a forward that has not begun is not computed.
@@ -291,14 +300,14 @@ async def run_async(steps: Steps, queue: ForwardQueue) -> Judgement:
     logits: Logits | None = None
     while True:
         step = await asyncio.to_thread(_next_step, steps, logits)
-        if isinstance(step, Judgement):
+        if isinstance(step, ScoredPassages):
             return step
         logits = await asyncio.wrap_future(queue.submit(step.forward, step.pairs))
 
 
-def _next_step(steps: Steps, logits: Logits | None) -> Ask | Judgement:
+def _next_step(steps: ScoringSteps, logits: Logits | None) -> ForwardRequest | ScoredPassages:
     try:
         return next(steps) if logits is None else steps.send(logits)
     except StopIteration as finished:
-        judgement: Judgement = finished.value
-        return judgement
+        scored: ScoredPassages = finished.value
+        return scored

@@ -68,7 +68,7 @@ class CachingTokenizer:
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, *, offsets_beyond: int) -> None:
-        self._encode = _uncut(tokenizer) if tokenizer.is_fast else _slow_encode(tokenizer)
+        self._encode = _fast_encode(tokenizer) if tokenizer.is_fast else _slow_encode(tokenizer)
         self._offsets_beyond = offsets_beyond
         self._known: LRUCache[bytes, TextTokens] = LRUCache(KEPT_TOKENS, weight=len)
 
@@ -91,7 +91,7 @@ class CachingTokenizer:
 Encode = Callable[[list[str]], list[TextTokens]]
 
 
-def _uncut(tokenizer: PreTrainedTokenizerBase) -> Encode:
+def _fast_encode(tokenizer: PreTrainedTokenizerBase) -> Encode:
     """Encode by a copy of the fast tokenizer that cuts and pads nothing, and which no other call can set otherwise."""
     copy = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     copy.no_truncation()
@@ -165,7 +165,7 @@ def infer_pair_template(tokenizer: PreTrainedTokenizerBase) -> PairTemplate | No
     reader = CachingTokenizer(tokenizer, offsets_beyond=0)
     joined = [join_pair(tokenizer, question, passage) for question, passage in _PROBES]
     texts = [(reader.read([question])[0].ids, reader.read([passage])[0].ids) for question, passage in _PROBES]
-    template = _between(joined[0], *texts[0])
+    template = _split_template(joined[0], *texts[0])
     if template is None:
         return None
     made = [template.pair(question, passage) for question, passage in texts]
@@ -188,7 +188,7 @@ def join_pair(
     return TokenPair(ids, np.array(segments, np.int32))
 
 
-def _between(pair: TokenPair, question: NDArray[np.int32], passage: NDArray[np.int32]) -> PairTemplate | None:
+def _split_template(pair: TokenPair, question: NDArray[np.int32], passage: NDArray[np.int32]) -> PairTemplate | None:
     starts = _places(pair.token_ids, question)
     ends = [start + len(passage) for start in _places(pair.token_ids, passage)]
     if not starts or not ends or starts[0] + len(question) > ends[-1] - len(passage):

@@ -14,10 +14,10 @@ from llama_index_ko_rerank.rerank.ltr.answer_type import CUES, evidence
 from llama_index_ko_rerank.rerank.ltr.matching import (
     CENTRE_WINDOW,
     WINDOWS,
+    CandidateBatch,
     CandidateReader,
     Matches,
-    Passages,
-    Question,
+    QueryAnalysis,
     analyze_query,
     best_by_passage,
     find_matches,
@@ -57,7 +57,9 @@ _KINDS = {"names": ("NNP",), "numbers": ("SN", "NR"), "latin": ("SL", "SH")}
 _DATE_UNITS = ("년", "월", "일")
 
 
-def lexical_columns(query: str, question: Question, passages: Passages, statistics: LexicalStatistics) -> Columns:
+def lexical_columns(
+    query: str, question: QueryAnalysis, passages: CandidateBatch, statistics: LexicalStatistics
+) -> Columns:
     """Compute every lexical feature: arrays of shape (passages,) by name, which do not depend on the order.
 
     "Share" is always a share of the question's idf: how much of what is rare in the question is found. Where a name
@@ -78,7 +80,9 @@ def lexical_columns(query: str, question: Question, passages: Passages, statisti
     return columns
 
 
-def _score_columns(query: str, question: Question, passages: Passages, statistics: LexicalStatistics) -> Columns:
+def _score_columns(
+    query: str, question: QueryAnalysis, passages: CandidateBatch, statistics: LexicalStatistics
+) -> Columns:
     """BM25 in both views, beside the best candidate's and beside the most that the question's idf allows."""
     bigram_idf = statistics.idf(BIGRAMS, statistics.query_tokens(query)[BIGRAMS])
     columns = {}
@@ -100,14 +104,14 @@ def _coverage_columns(
 ) -> Columns:
     """The share found in the passage, in its best sentence, best two sentences, and best windows."""
     shares = idf / max(idf.sum(), 1e-9)
-    single, double, owners = sentences
+    single, double, doc_index = sentences
     columns = {
         "coverage": matches.present @ shares,
-        "sentence": best_by_passage(single @ shares, owners, matches.passages),
-        "two_sentences": best_by_passage(double @ shares, owners, matches.passages),
+        "sentence": best_by_passage(single @ shares, doc_index, matches.passages),
+        "two_sentences": best_by_passage(double @ shares, doc_index, matches.passages),
     }
     for window, presence in windows.items():
-        columns[f"window_{window}"] = best_by_passage(presence @ shares, matches.owners, matches.passages)
+        columns[f"window_{window}"] = best_by_passage(presence @ shares, matches.doc_index, matches.passages)
     return columns
 
 
@@ -116,7 +120,7 @@ def _local_idf(matches: Matches) -> NDArray[np.float64]:
     return np.where(having > 0, np.log((matches.passages + 1) / (having + 0.5)), 0.0)
 
 
-def _pair_columns(question: Question, matches: Matches) -> Columns:
+def _pair_columns(question: QueryAnalysis, matches: Matches) -> Columns:
     """The share of the question's neighbours that are neighbours in the passage too, or at most 3 apart."""
     weights = question.idf[question.pairs].sum(1)
     shares = weights / max(weights.sum(), 1e-9)
@@ -126,7 +130,7 @@ def _pair_columns(question: Question, matches: Matches) -> Columns:
     }
 
 
-def _missing_columns(question: Question, matches: Matches) -> Columns:
+def _missing_columns(question: QueryAnalysis, matches: Matches) -> Columns:
     """The rarest morpheme that the passage lacks, how many it lacks, and its share of the three rarest."""
     rarest = np.argsort(-question.idf, kind="stable")[:3]
     lacking = 1 - matches.present
@@ -137,7 +141,7 @@ def _missing_columns(question: Question, matches: Matches) -> Columns:
     }
 
 
-def _kind_columns(question: Question, matches: Matches) -> Columns:
+def _kind_columns(question: QueryAnalysis, matches: Matches) -> Columns:
     """The share found of the question's proper nouns, numbers, and Latin or Chinese words; 1 where it has none."""
     columns = {}
     for name, tags in _KINDS.items():
@@ -148,14 +152,14 @@ def _kind_columns(question: Question, matches: Matches) -> Columns:
 
 
 def _answer_columns(
-    question: Question,
-    passages: Passages,
+    question: QueryAnalysis,
+    passages: CandidateBatch,
     matches: Matches,
     closeness: NDArray[np.float64],
     statistics: LexicalStatistics,
 ) -> Columns:
     """What the question asks for, and how much of that kind stands around the passage's best window."""
-    asks, count = question.asks, len(passages)
+    asks, count = question.answer_type, len(passages)
     centres = _best_places(closeness, matches)
     asked = np.zeros(len(passages.token_ids), bool)
     asked[matches.at] = True
@@ -184,10 +188,10 @@ def _answer_columns(
 
 def _best_places(closeness: NDArray[np.float64], matches: Matches) -> NDArray[np.int64]:
     """Return where each passage's best window starts, the first of equal ones; 0 where nothing matches."""
-    best = best_by_passage(closeness, matches.owners, matches.passages)
+    best = best_by_passage(closeness, matches.doc_index, matches.passages)
     places = np.zeros(matches.passages, np.int64)
-    winners = np.flatnonzero(closeness >= best[matches.owners] - 1e-12)[::-1]
-    places[matches.owners[winners]] = matches.places[winners]
+    winners = np.flatnonzero(closeness >= best[matches.doc_index] - 1e-12)[::-1]
+    places[matches.doc_index[winners]] = matches.positions[winners]
     return places
 
 

@@ -20,12 +20,12 @@ _TAG_IDS = {tag: number for number, tag in enumerate(TAG_NAMES)}
 
 
 @dataclass(frozen=True, slots=True)
-class Passages:
+class CandidateBatch:
     """The content morphemes of some passages end to end, and their BM25 scores for a question.
 
     Attributes:
-        owners: Which passage each morpheme stands in, shape (morphemes,).
-        places: Its place in that passage, from 0.
+        doc_index: Which passage each morpheme stands in, shape (morphemes,).
+        positions: Its place in that passage, from 0.
         token_ids: Its number, as `stable_ids` gives it.
         tags: Its tag, as a place in `TAG_NAMES`.
         sentences: The number of its sentence.
@@ -34,8 +34,8 @@ class Passages:
         scores: The BM25 scores by view, each of shape (passages,).
     """
 
-    owners: NDArray[np.int64]
-    places: NDArray[np.int64]
+    doc_index: NDArray[np.int64]
+    positions: NDArray[np.int64]
     token_ids: NDArray[np.int64]
     tags: NDArray[np.uint8]
     sentences: NDArray[np.int64]
@@ -48,7 +48,7 @@ class Passages:
 
 
 @dataclass(frozen=True, slots=True)
-class _Foreign:
+class _UnindexedPassage:
     """A passage that the index does not hold."""
 
     forms: tuple[str, ...]
@@ -67,15 +67,15 @@ class CandidateReader:
 
     def __init__(self, statistics: LexicalStatistics, *, remembered: int = 512) -> None:
         self.statistics = statistics
-        self._foreign = lru_cache(remembered)(self._analyse)
+        self._unindexed = lru_cache(remembered)(self._analyse)
 
     def prepare(self, ids: Sequence[str], text_of: Callable[[int], str]) -> None:
         """Analyse the candidates that the index does not hold, so that `read` is quick while it holds the lock."""
         for place, identity in enumerate(ids):
             if identity not in self.statistics.positions:
-                self._foreign(text_of(place))
+                self._unindexed(text_of(place))
 
-    def read(self, query: str, ids: Sequence[str], text_of: Callable[[int], str]) -> Passages:
+    def read(self, query: str, ids: Sequence[str], text_of: Callable[[int], str]) -> CandidateBatch:
         """Gather the candidates of a question.
 
         Args:
@@ -89,7 +89,7 @@ class CandidateReader:
         positions = self.statistics.positions
         held = [place for place, identity in enumerate(ids) if identity in positions]
         unseen = {
-            place: self._foreign(text_of(place)) for place, identity in enumerate(ids) if identity not in positions
+            place: self._unindexed(text_of(place)) for place, identity in enumerate(ids) if identity not in positions
         }
         streams: list[_Arrays] = []
         for place, identity in enumerate(ids):
@@ -112,9 +112,9 @@ class CandidateReader:
                 scores[view][list(unseen)] = values
         return _joined(streams, scores)
 
-    def _analyse(self, text: str) -> _Foreign:
+    def _analyse(self, text: str) -> _UnindexedPassage:
         stream = next(self.statistics.morphemes.analyse([text]))
-        return _Foreign(
+        return _UnindexedPassage(
             tuple(stream.forms),
             np.array([_TAG_IDS[tag] for tag in stream.tags], np.uint8),
             np.array(stream.sentences, np.int64),
@@ -125,13 +125,13 @@ class CandidateReader:
 def _joined(
     streams: Sequence[_Arrays],
     scores: dict[str, NDArray[np.float64]],
-) -> Passages:
+) -> CandidateBatch:
     lengths = np.array([len(stream[0]) for stream in streams], np.int64)
     starts = np.cumsum(lengths) - lengths
-    owners = np.repeat(np.arange(len(streams)), lengths)
-    return Passages(
-        owners,
-        np.arange(len(owners)) - starts[owners],
+    doc_index = np.repeat(np.arange(len(streams)), lengths)
+    return CandidateBatch(
+        doc_index,
+        np.arange(len(doc_index)) - starts[doc_index],
         np.concatenate([stream[0] for stream in streams]).astype(np.int64),
         np.concatenate([stream[1] for stream in streams]),
         np.concatenate([stream[2] for stream in streams]).astype(np.int64),
@@ -142,7 +142,7 @@ def _joined(
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class QueryAnalysis:
     """The morphemes that a question describes its answer by, each once, and what it asks for.
 
     Attributes:
@@ -151,7 +151,7 @@ class Question:
         ids: The number of each, as `stable_ids` gives them, shape (morphemes,).
         idf: The inverse document frequency of each.
         pairs: The places in `forms` of each two neighbours, every pair once, shape (pairs, 2).
-        asks: What kind of answer it asks for.
+        answer_type: What kind of answer it asks for.
     """
 
     forms: tuple[str, ...]
@@ -159,10 +159,10 @@ class Question:
     ids: NDArray[np.int64]
     idf: NDArray[np.float64]
     pairs: NDArray[np.intp]
-    asks: AnswerType
+    answer_type: AnswerType
 
 
-def analyze_query(query: str, statistics: LexicalStatistics) -> Question:
+def analyze_query(query: str, statistics: LexicalStatistics) -> QueryAnalysis:
     """Analyse a question."""
     stream = statistics.morphemes.analyse_query(query)
     described = [form for form in stream.forms if form not in QUESTION_WORDS] or stream.forms
@@ -171,7 +171,7 @@ def analyze_query(query: str, statistics: LexicalStatistics) -> Question:
     places = {form: place for place, form in enumerate(forms)}
     sequence = [places[form] for form in described]
     pairs = list(dict.fromkeys(pairwise(sequence)))
-    return Question(
+    return QueryAnalysis(
         forms,
         tuple(tags[form] for form in forms),
         stable_ids(forms, statistics),
@@ -195,8 +195,8 @@ class Matches:
     Attributes:
         passages: How many passages there are.
         at: The places in the passages laid end to end, shape (matches,).
-        owners: The passage of each.
-        places: Its place in that passage.
+        doc_index: The passage of each.
+        positions: Its place in that passage.
         sentences: Its sentence.
         slots: Which morpheme of the question it is.
         present: Whether each passage has each morpheme: 0 or 1, shape (passages, morphemes of the question).
@@ -204,20 +204,20 @@ class Matches:
 
     passages: int
     at: NDArray[np.intp]
-    owners: NDArray[np.int64]
-    places: NDArray[np.int64]
+    doc_index: NDArray[np.int64]
+    positions: NDArray[np.int64]
     sentences: NDArray[np.int64]
     slots: NDArray[np.intp]
     present: NDArray[np.float64]
 
 
-def find_matches(question: Question, passages: Passages) -> Matches:
+def find_matches(question: QueryAnalysis, passages: CandidateBatch) -> Matches:
     """Find the question's morphemes in the passages."""
     at, slots = np.nonzero(passages.token_ids[:, None] == question.ids)
-    owners = passages.owners[at]
+    doc_index = passages.doc_index[at]
     present = np.zeros((len(passages), len(question.ids)))
-    present[owners, slots] = 1
-    return Matches(len(passages), at, owners, passages.places[at], passages.sentences[at], slots, present)
+    present[doc_index, slots] = 1
+    return Matches(len(passages), at, doc_index, passages.positions[at], passages.sentences[at], slots, present)
 
 
 def sentence_presence(matches: Matches) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
@@ -227,7 +227,7 @@ def sentence_presence(matches: Matches) -> tuple[NDArray[np.float64], NDArray[np
         Two arrays of 0 and 1, of shape (sentences, morphemes of the question), and the passage of each sentence.
     """
     stride = int(matches.sentences.max(initial=0)) + 2
-    numbers, rows = np.unique(matches.owners * stride + matches.sentences, return_inverse=True)
+    numbers, rows = np.unique(matches.doc_index * stride + matches.sentences, return_inverse=True)
     single = np.zeros((len(numbers), matches.present.shape[1]))
     single[rows, matches.slots] = 1
     double = single.copy()
@@ -245,21 +245,21 @@ def window_presence(matches: Matches, window: int) -> NDArray[np.bool_]:
     counts = np.zeros((len(matches.at) + 1, matches.present.shape[1]), np.int32)
     counts[np.arange(1, len(counts)), matches.slots] = 1
     np.cumsum(counts, axis=0, out=counts)
-    stride = int(matches.places.max(initial=0)) + max(WINDOWS) + 1
-    keys = matches.owners * stride + matches.places
+    stride = int(matches.positions.max(initial=0)) + max(WINDOWS) + 1
+    keys = matches.doc_index * stride + matches.positions
     return counts[np.searchsorted(keys, keys + window)] > counts[:-1]
 
 
-def best_by_passage(values: NDArray[np.float64], owners: NDArray[np.int64], passages: int) -> NDArray[np.float64]:
-    """Return the largest value of each passage, 0 for one that has none; the owners must be in order."""
+def best_by_passage(values: NDArray[np.float64], doc_index: NDArray[np.int64], passages: int) -> NDArray[np.float64]:
+    """Return the largest value of each passage, 0 for one that has none; `doc_index` is ascending."""
     best = np.zeros(passages)
-    if len(owners):
-        firsts = np.flatnonzero(np.diff(owners, prepend=-1))
-        best[owners[firsts]] = np.maximum.reduceat(values, firsts)
+    if len(doc_index):
+        firsts = np.flatnonzero(np.diff(doc_index, prepend=-1))
+        best[doc_index[firsts]] = np.maximum.reduceat(values, firsts)
     return best
 
 
-def pairs_found(question: Question, matches: Matches, *, reach: int) -> NDArray[np.float64]:
+def pairs_found(question: QueryAnalysis, matches: Matches, *, reach: int) -> NDArray[np.float64]:
     """Say which neighbours of the question stand in each passage in the same order, at most `reach` morphemes apart.
 
     Only matches with at most `reach - 1` other matches between them are compared.
@@ -272,7 +272,7 @@ def pairs_found(question: Question, matches: Matches, *, reach: int) -> NDArray[
     found = np.zeros((matches.passages, len(question.pairs)))
     for step in range(1, min(reach, len(matches.at) - 1) + 1):
         pair = numbers[matches.slots[:-step], matches.slots[step:]]
-        near = matches.places[step:] - matches.places[:-step] <= reach
-        kept = np.flatnonzero((pair >= 0) & near & (matches.owners[step:] == matches.owners[:-step]))
-        found[matches.owners[kept], pair[kept]] = 1
+        near = matches.positions[step:] - matches.positions[:-step] <= reach
+        kept = np.flatnonzero((pair >= 0) & near & (matches.doc_index[step:] == matches.doc_index[:-step]))
+        found[matches.doc_index[kept], pair[kept]] = 1
     return found

@@ -127,10 +127,10 @@ class LearningToRank:
             ranker = cls(**parts)
             ranker._check(list(values["feature_names"]), source)
             return ranker
-        except (KeyError, TypeError, ValueError) as problem:
-            if isinstance(problem, UnsuitableModel):
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, UnsuitableModel):
                 raise
-            raise UnsuitableModel(f"{source} holds no weights of a ranker ({problem!r})") from problem
+            raise UnsuitableModel(f"{source} holds no weights of a ranker ({error!r})") from error
 
     def _inputs(self, matrix: _Matrix) -> _Matrix:
         names = self.feature_names
@@ -171,8 +171,8 @@ def load_ranker(weights: str | Path = DEFAULT) -> LearningToRank:
     path = _DEFAULT_FILE if weights == DEFAULT else Path(weights)
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as problem:
-        raise ModelNotFound(f"the weights {str(weights)!r} cannot be read: {problem}") from problem
+    except (OSError, ValueError) as error:
+        raise ModelNotFound(f"the weights {str(weights)!r} cannot be read: {error}") from error
     return LearningToRank.from_json(text, source=str(weights))
 
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
-from llama_index_ko_rerank.forward.batches import TokenPair, chunks
+from llama_index_ko_rerank.forward.batches import TokenPair, token_budget_batches
 from llama_index_ko_rerank.forward.unpadded import UnpaddedForward
 from llama_index_ko_rerank.forward.weights import read_weights
 
@@ -52,7 +52,7 @@ class PaddedForward:
         """Return the logits of each pair, shape (pairs, labels), in the order given."""
         labels = cast(int, self._model.config.num_labels)
         logits = np.zeros((len(pairs), labels), np.float32)
-        for places in chunks(pairs, self._token_budget, padded=True):
+        for places in token_budget_batches(pairs, self._token_budget, padded=True):
             logits[places] = self._batch([pairs[place] for place in places])
         return logits
 
@@ -72,7 +72,7 @@ class PaddedForward:
         return logits
 
 
-__all__ = ["DEFAULT_TOKEN_BUDGET", "BackendName", "Dtype", "Forward", "TokenPair", "make_backend"]
+__all__ = ["DEFAULT_TOKEN_BUDGET", "BackendName", "Dtype", "ScoringBackend", "TokenPair", "make_backend"]
 
 BackendName = Literal["unpadded", "padded"]
 Dtype = Literal["float32", "bfloat16"]
@@ -82,7 +82,7 @@ _DEVICE_TOKEN_BUDGET = 32_768
 """Most tokens of one batch elsewhere; small ones leave a GPU idle."""
 
 
-class Forward(Protocol):
+class ScoringBackend(Protocol):
     """A loaded cross-encoder that turns token ids into logits; for one thread at a time.
 
     Attributes:
@@ -104,7 +104,7 @@ def make_backend(
     dtype: Dtype = "float32",
     max_batch_tokens: int | None = None,
     pad_token_id: int,
-) -> Forward:
+) -> ScoringBackend:
     """Choose the forward pass of a sequence classifier.
 
     On a processor BERT, RoBERTa, XLM-RoBERTa and ELECTRA run packed; any other model, and any with something added to
