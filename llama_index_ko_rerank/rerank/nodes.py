@@ -10,9 +10,11 @@ import numpy as np
 from llama_index.core.schema import MetadataMode, NodeWithScore
 from numpy.typing import NDArray
 
-from llama_index_ko_rerank.rerank.windows import Span
 from llama_index_ko_rerank.text.normalize import check_text, normalize
 from llama_index_ko_rerank.types import RankedNode, SourceHit, sources_of
+
+Span = tuple[int, int]
+"""Where something starts and where it ends, the end not included."""
 
 
 def sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -39,7 +39,7 @@ async def rank(
         UnsuitableModel: The model gives NaN or infinity for a passage.
     """
     query, candidates = check_query(query), BlankLast(texts)
-    scored = await scorer.ajudge(query, candidates.texts, top_n=top_n)
+    scored = await scorer.ascore(query, candidates.texts, top_n=top_n)
     return candidates.rank(scored.logits, exact=scored.exact, top_n=top_n)
 
 

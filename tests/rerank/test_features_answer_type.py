@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from llama_index_ko_rerank.rerank.ltr.answer_type import AnswerType, answer_type, evidence
+from llama_index_ko_rerank.rerank.ltr.features import evidence
+from llama_index_ko_rerank.rerank.ltr.matching import AnswerType, answer_type
 from llama_index_ko_rerank.text.tokenizers import TAG_NAMES, MorphemeTokenizer
 
 YEAR, PEOPLE = 50, 60

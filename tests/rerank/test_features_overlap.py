@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llama_index_ko_rerank.rerank.ltr.answer_type import AnswerType
 from llama_index_ko_rerank.rerank.ltr.matching import (
+    AnswerType,
     CandidateBatch,
     QueryAnalysis,
     best_by_passage,

@@ -124,8 +124,8 @@ class TestLongTexts:
 
     def test_a_long_passage_has_the_logit_of_its_best_window(self, scorer, texts):
         passage = ". ".join(texts * 3)
-        scored = scorer.judge(QUESTION, [texts[0], passage])
-        windows = scorer.judge(QUESTION, [passage[slice(*span)] for span in spans_of(scorer, passage)]).logits
+        scored = scorer.score(QUESTION, [texts[0], passage])
+        windows = scorer.score(QUESTION, [passage[slice(*span)] for span in spans_of(scorer, passage)]).logits
         assert len(windows) > 2
         assert scored.logits[1] == pytest.approx(windows.max(), abs=1e-5)
         assert scored.spans[0] is None
@@ -133,7 +133,7 @@ class TestLongTexts:
 
     def test_a_cut_passage_has_the_logit_of_its_beginning(self, cutting, scorer, texts):
         passage = ". ".join(texts * 3)
-        scored = cutting.judge(QUESTION, [passage])
+        scored = cutting.score(QUESTION, [passage])
         ((start, end),) = scored.spans
         assert (start, 0 < end < len(passage)) == (0, True)
         assert scored.logits == pytest.approx(scorer.logits(QUESTION, [passage[:end]]), abs=1e-5)
@@ -276,7 +276,7 @@ class TestCascade:
     def test_the_first_are_those_of_32_bits_with_their_logits(self, cascade, scorer, many):
         left_out = 0
         for passages in many:
-            scored = cascade.judge(QUESTION, passages, top_n=5)
+            scored = cascade.score(QUESTION, passages, top_n=5)
             exact = scorer.logits(QUESTION, passages)
             assert scored.logits[scored.exact] == pytest.approx(exact[scored.exact], abs=1e-5)
             best = np.argsort(-np.where(scored.exact, scored.logits, -np.inf), kind="stable")[:5]
@@ -285,13 +285,13 @@ class TestCascade:
         assert left_out > 100
 
     def test_the_first_questions_are_scored_in_full(self, cascade, many):
-        counts = [int(cascade.judge(QUESTION, passages, top_n=5).exact.sum()) for passages in many[:6]]
+        counts = [int(cascade.score(QUESTION, passages, top_n=5).exact.sum()) for passages in many[:6]]
         assert counts[:4] == [30] * 4
         assert max(counts[4:]) < 30
 
     def test_without_a_number_of_first_places_all_logits_are_exact(self, cascade, scorer, many):
         for passages in many[:5]:
-            cascade.judge(QUESTION, passages, top_n=5)
+            cascade.score(QUESTION, passages, top_n=5)
         logits = cascade.logits(QUESTION, many[6])
         assert logits == pytest.approx(scorer.logits(QUESTION, many[6]), abs=1e-5)
 

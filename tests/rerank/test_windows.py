@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llama_index_ko_rerank.rerank.windows import sentence_breaks, split_windows
+from llama_index_ko_rerank.rerank.cross_encoder.tokenization import sentence_breaks, split_windows
 
 
 @st.composite

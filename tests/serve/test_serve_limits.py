@@ -23,9 +23,9 @@ class HeldScorer:
         self.scorer = scorer
         self.go = asyncio.Event()
 
-    async def ajudge(self, query, texts, *, top_n=None):
+    async def ascore(self, query, texts, *, top_n=None):
         await self.go.wait()
-        return await self.scorer.ajudge(query, texts, top_n=top_n)
+        return await self.scorer.ascore(query, texts, top_n=top_n)
 
 
 class BrokenScorer:
@@ -34,7 +34,7 @@ class BrokenScorer:
     def __init__(self, kind):
         self.kind = kind
 
-    async def ajudge(self, query, texts, *, top_n=None):
+    async def ascore(self, query, texts, *, top_n=None):
         raise self.kind(f"NaN for the passage {texts[0]!r}")
 
 
@@ -180,7 +180,7 @@ def test_a_failure_is_500_in_few_words_and_the_log_has_its_place_but_no_text(cli
     failure = next(json.loads(line) for line in lines if "exception" in json.loads(line))
     assert failure["exception"] == kind.__name__
     assert failure["request_id"] == "broken"
-    assert any("ajudge" in frame for frame in failure["at"])
+    assert any("ascore" in frame for frame in failure["at"])
     assert [json.loads(line)["status"] for line in lines if '"request"' in line] == [500]
     with_texts = [JsonLines(log_texts=True).format(record) for record in caplog.records]
     assert any(TEXTS[0] in json.loads(line).get("words", "") for line in with_texts)

@@ -304,12 +304,12 @@ class CrossEncoderNodePostprocessor(RerankingPostprocessor):
 
     def _rerank(self, query: str, nodes: list[NodeWithScore]) -> list[NodeWithScore]:
         candidates = self._candidates(nodes)
-        scored = self._scorer.judge(query, candidates.texts, top_n=self.top_n, transform=candidates.to_scores)
+        scored = self._scorer.score(query, candidates.texts, top_n=self.top_n, transform=candidates.to_scores)
         return self._build_results(candidates, scored)
 
     async def _arerank(self, query: str, nodes: list[NodeWithScore]) -> list[NodeWithScore]:
         candidates = await asyncio.to_thread(self._candidates, nodes)
-        scored = await self._scorer.ajudge(query, candidates.texts, top_n=self.top_n, transform=candidates.to_scores)
+        scored = await self._scorer.ascore(query, candidates.texts, top_n=self.top_n, transform=candidates.to_scores)
         return await asyncio.to_thread(self._build_results, candidates, scored)
 
     def _candidates(self, nodes: list[NodeWithScore]) -> Candidates:

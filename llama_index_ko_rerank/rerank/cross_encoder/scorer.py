@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
@@ -13,11 +14,10 @@ from numpy.typing import NDArray
 from sentence_transformers import CrossEncoder
 from transformers import PreTrainedModel
 
-from llama_index_ko_rerank.errors import InvalidSetting
+from llama_index_ko_rerank.errors import InvalidSetting, ModelError
 from llama_index_ko_rerank.forward.backend import Dtype, ScoringBackend, make_backend
 from llama_index_ko_rerank.forward.precision import prefers_bfloat16
 from llama_index_ko_rerank.rerank.cross_encoder.batching import ForwardQueue
-from llama_index_ko_rerank.rerank.cross_encoder.fork_guard import check_not_forked
 from llama_index_ko_rerank.rerank.cross_encoder.loading import (
     ScorerSettings,
     label_index,
@@ -40,6 +40,27 @@ from llama_index_ko_rerank.text.normalize import check_query
 __all__ = ["CrossEncoderScorer", "PairScorer", "ScorerSettings", "load_scorer"]
 
 logger = logging.getLogger(__name__)
+
+
+_home: list[int] = []
+
+
+def check_not_forked() -> None:
+    """Remember this process at the first call, and refuse any process that was forked from it.
+
+    The threads of torch do not live on in a forked process, and a model there would wait for them for ever.
+
+    Raises:
+        ModelError: A model was loaded before this process was forked.
+    """
+    here = os.getpid()
+    if not _home:
+        _home.append(here)
+    if _home[0] != here:
+        raise ModelError(
+            f"process {here} was forked from process {_home[0]} after a reranker was loaded there, and torch's threads "
+            "do not outlive a fork; start workers with the method 'spawn', or load rerankers only in the workers"
+        )
 
 
 class PairScorer(Protocol):
@@ -114,9 +135,9 @@ class CrossEncoderScorer:
             InvalidText: A text holds lone surrogates.
             ModelError: The process was forked after the scorer was loaded.
         """
-        return self.judge(query, texts).logits
+        return self.score(query, texts).logits
 
-    def judge(
+    def score(
         self,
         query: str,
         texts: Sequence[str],
@@ -137,7 +158,7 @@ class CrossEncoderScorer:
         """
         return run_sync(self._steps(query, texts, top_n, transform), self._queue)
 
-    async def ajudge(
+    async def ascore(
         self,
         query: str,
         texts: Sequence[str],
@@ -145,7 +166,7 @@ class CrossEncoderScorer:
         top_n: int | None = None,
         transform: ScoreTransform = lambda logits: logits,
     ) -> ScoredPassages:
-        """Do what `judge` does without holding up the event loop; the caller may be cancelled at any moment."""
+        """Do what `score` does without holding up the event loop; the caller may be cancelled at any moment."""
         return await run_async(self._steps(query, texts, top_n, transform), self._queue)
 
     def clear_cache(self) -> None:

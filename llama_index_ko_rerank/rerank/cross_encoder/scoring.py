@@ -19,7 +19,7 @@ from llama_index_ko_rerank.rerank.cross_encoder.batching import ForwardQueue, Lo
 from llama_index_ko_rerank.rerank.cross_encoder.loading import label_logits
 from llama_index_ko_rerank.rerank.cross_encoder.tokenization import PairEncoder
 from llama_index_ko_rerank.rerank.lru_cache import LRUCache, text_hash
-from llama_index_ko_rerank.rerank.windows import Span
+from llama_index_ko_rerank.rerank.nodes import Span
 from llama_index_ko_rerank.text.normalize import normalize
 
 KEPT_SCORES = 50_000

@@ -10,12 +10,15 @@ from llama_index.core.schema import MetadataMode, NodeWithScore
 from numpy.typing import NDArray
 
 from llama_index_ko_rerank.errors import InvalidSetting, nearest
-from llama_index_ko_rerank.rerank.ltr.answer_type import CUES, evidence
 from llama_index_ko_rerank.rerank.ltr.matching import (
+    BIGRAMS,
     CENTRE_WINDOW,
+    CUES,
+    MORPHEMES,
     WINDOWS,
     CandidateBatch,
     CandidateReader,
+    LexicalStatistics,
     Matches,
     QueryAnalysis,
     analyze_query,
@@ -23,10 +26,11 @@ from llama_index_ko_rerank.rerank.ltr.matching import (
     find_matches,
     pairs_found,
     sentence_presence,
+    stable_ids,
     window_presence,
 )
-from llama_index_ko_rerank.rerank.ltr.statistics import BIGRAMS, MORPHEMES, LexicalStatistics, stable_ids
 from llama_index_ko_rerank.rerank.nodes import BlankLast, model_input_text
+from llama_index_ko_rerank.text.tokenizers import TAG_NAMES
 from llama_index_ko_rerank.types import sources_of
 
 if TYPE_CHECKING:
@@ -193,6 +197,60 @@ def _best_places(closeness: NDArray[np.float64], matches: Matches) -> NDArray[np
     winners = np.flatnonzero(closeness >= best[matches.doc_index] - 1e-12)[::-1]
     places[matches.doc_index[winners]] = matches.positions[winners]
     return places
+
+
+_BEFORE, _AFTER = 12, 28
+_NUMBER, _NAME = TAG_NAMES.index("SN"), TAG_NAMES.index("NNP")
+
+
+def evidence(
+    token_ids: NDArray[np.int64],
+    tags: NDArray[np.uint8],
+    asked: NDArray[np.bool_],
+    *,
+    starts: NDArray[np.int64],
+    lengths: NDArray[np.int64],
+    centres: NDArray[np.int64],
+    date_units: NDArray[np.int64],
+    unit: int | None,
+) -> dict[str, NDArray[np.float64]]:
+    """Count what could be an answer in each passage, within 12 morphemes before its best match and 28 after.
+
+    Args:
+        token_ids: The passages' morphemes end to end, shape (morphemes,).
+        tags: The tag of each, as a place in `TAG_NAMES`.
+        asked: Which of them the question has.
+        starts: Where each passage starts, shape (passages,).
+        lengths: Its number of morphemes.
+        centres: Where its best match is, counted from its start.
+        date_units: The ids of 년, 월 and 일.
+        unit: The id of the morpheme that is counted, None where nothing is.
+
+    Returns:
+        Counts of shape (passages,): ``dates`` (numbers before a date unit), ``names`` (proper nouns that the question
+        does not have), ``numbers``, ``units`` (numbers before the unit), and ``units_anywhere`` in the whole passage.
+    """
+    following = np.append(token_ids[1:], 0)
+    last = (starts + lengths - 1)[lengths > 0]
+    is_number = tags == _NUMBER
+    counted = is_number.copy()
+    counted[last] = False
+    before_unit = counted & (following == unit) if unit is not None else np.zeros(len(tags), bool)
+    first, stop = starts + np.maximum(0, centres - _BEFORE), starts + np.minimum(lengths, centres + _AFTER)
+    return {
+        "dates": _between(counted & (following[:, None] == date_units).any(1), first, stop),
+        "names": _between((tags == _NAME) & ~asked, first, stop),
+        "numbers": _between(is_number, first, stop),
+        "units": _between(before_unit, first, stop),
+        "units_anywhere": _between(before_unit, starts, starts + lengths),
+    }
+
+
+def _between(mask: NDArray[np.bool_], first: NDArray[np.int64], stop: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Count the True values from each first place up to its stop."""
+    counts = np.concatenate([np.zeros(1, np.int64), np.cumsum(mask)])
+    between: NDArray[np.float64] = (counts[stop] - counts[first]).astype(np.float64)
+    return between
 
 
 LEXICAL, DENSE, CROSS_ENCODER = "lexical", "dense", "cross-encoder"

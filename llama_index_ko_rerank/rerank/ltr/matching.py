@@ -2,18 +2,131 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from llama_index_ko_rerank.rerank.ltr.answer_type import AnswerType, answer_type
-from llama_index_ko_rerank.rerank.ltr.statistics import BIGRAMS, MORPHEMES, LexicalStatistics, stable_ids
-from llama_index_ko_rerank.text.tokenizers import QUESTION_WORDS, TAG_NAMES
+from llama_index_ko_rerank.text.tokenizers import (
+    QUESTION_WORDS,
+    TAG_NAMES,
+    BigramTokenizer,
+    MorphemeStream,
+    MorphemeTokenizer,
+    PassageStream,
+)
+
+MORPHEMES = "morphemes"
+BIGRAMS = "bigrams"
+
+
+class LexicalStatistics(Protocol):
+    """A lexical index with both views, as `retrieve.lexical_index.LexicalIndex` is one.
+
+    `positions` says which passages it holds, by node id. Everything is read while `lock` is held, so that another
+    thread may add and delete.
+    """
+
+    morphemes: MorphemeTokenizer
+    bigrams: BigramTokenizer
+    positions: dict[str, int]
+
+    @property
+    def lock(self) -> AbstractContextManager[Any]:
+        """Held by whatever changes the index."""
+        ...
+
+    @property
+    def identity(self) -> Mapping[str, str]:
+        """The identity of each view's tokenizer."""
+        ...
+
+    def stream(self, position: int) -> PassageStream:
+        """Return the content morphemes of a passage."""
+        ...
+
+    def scores_at(self, query: str, positions: Sequence[int]) -> Mapping[str, NDArray[np.float32]]:
+        """Return the BM25 scores of some passages in every view."""
+        ...
+
+    def scores_for_unindexed(
+        self, query: str, documents: Mapping[str, Sequence[Sequence[str]]]
+    ) -> Mapping[str, NDArray[np.float32]]:
+        """Return the BM25 scores, in every view, that passages would have that are not in the index."""
+        ...
+
+    def query_tokens(self, query: str) -> Mapping[str, list[str]]:
+        """Return the question's tokens in each view."""
+        ...
+
+    def idf(self, view: str, tokens: Sequence[str]) -> NDArray[np.float32]:
+        """Return the inverse document frequency of each token of a view."""
+        ...
+
+    def morpheme_ids(self, forms: Sequence[str]) -> Sequence[int | None]:
+        """Return the id of each morpheme, None for those that the index has never seen."""
+        ...
+
+
+def stable_ids(forms: Sequence[str], statistics: LexicalStatistics) -> NDArray[np.int64]:
+    """Number morphemes by the index, those that it has never seen by a hash of theirs, below 0."""
+    known = statistics.morpheme_ids(forms)
+    return np.array([_hashed(form) if i is None else i for form, i in zip(forms, known, strict=True)], np.int64)
+
+
+def _hashed(form: str) -> int:
+    return -1 - int.from_bytes(hashlib.blake2b(form.encode(), digest_size=7).digest(), "big")
+
+
+CUES: dict[str, tuple[str, ...]] = {
+    "date": ("언제", "날짜", "연도", "년도"),
+    "person": ("누구", "인물", "사람"),
+    "place": ("어디", "곳", "장소", "나라"),
+    "number": ("몇", "얼마"),
+}
+"""The morphemes that ask for each kind of answer; where several are there, the first kind counts."""
+
+DATE_UNITS = ("년", "월", "일", "년도", "세기", "시")
+"""What turns a question for a number into one for a date: 몇 년, 몇 월."""
+
+_COUNTING = frozenset(CUES["number"])
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerType:
+    """What a question asks for.
+
+    Attributes:
+        kind: A key of `CUES`, or empty where no cue is there.
+        unit: What is counted: the morpheme after 몇 or 얼마; empty where nothing is.
+    """
+
+    kind: str = ""
+    unit: str = ""
+
+
+def answer_type(question: MorphemeStream) -> AnswerType:
+    """Read the cues of a question.
+
+    >>> answer_type(MorphemeStream(["도서관", "몇", "년", "세우"], ["NNG", "MM", "NNB", "VV"], [0, 0, 0, 0]))
+    AnswerType(kind='date', unit='년')
+    """
+    unit = ""
+    for form, following in pairwise([*question.forms, ""]):
+        if form in _COUNTING:
+            unit = following
+    if unit in DATE_UNITS:
+        return AnswerType("date", unit)
+    forms = set(question.forms)
+    kind = next((kind for kind, cues in CUES.items() if forms.intersection(cues)), "")
+    return AnswerType(kind, unit)
+
 
 _Arrays = tuple[NDArray[np.integer[Any]], NDArray[np.uint8], NDArray[np.integer[Any]]]
 _TAG_IDS = {tag: number for number, tag in enumerate(TAG_NAMES)}

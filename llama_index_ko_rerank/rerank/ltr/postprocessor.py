@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from llama_index_ko_rerank.errors import InvalidSetting, UnsuitableModel
 from llama_index_ko_rerank.rerank.ltr.features import FeatureExtractor
+from llama_index_ko_rerank.rerank.ltr.matching import LexicalStatistics
 from llama_index_ko_rerank.rerank.ltr.model import DEFAULT, LearningToRank, load_ranker
-from llama_index_ko_rerank.rerank.ltr.statistics import LexicalStatistics
 from llama_index_ko_rerank.rerank.nodes import rerank_nodes
 from llama_index_ko_rerank.rerank.postprocessor import RerankingPostprocessor
 from llama_index_ko_rerank.text.normalize import check_query
