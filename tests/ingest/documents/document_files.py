@@ -1,7 +1,7 @@
 """Tiny documents of every kind, made in the test."""
 
 from io import BytesIO
-from zipfile import ZIP_DEFLATED, ZipFile
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 _HWPX = 'xmlns:hp="http://www.hancom.co.kr/hwpml/2011/paragraph" xmlns:hs="http://www.hancom.co.kr/hwpml/2011/section"'
 
@@ -67,7 +67,9 @@ def packed(parts):
     file = BytesIO()
     with ZipFile(file, "w", ZIP_DEFLATED) as package:
         for name, content in parts.items():
-            package.writestr(name, content)
+            package.writestr(
+                ZipInfo(name), content, ZIP_DEFLATED
+            )  # without the time, so that equal files are equal bytes
     return file.getvalue()
 
 

@@ -279,7 +279,7 @@ class TestHangul:
             (hwpx(""), "no text"),
             (hwpx("", **{"META-INF/manifest.xml": "<m><encryption-data/></m>"}), "password"),
         ],
-        ids=["damaged", "another ZIP", "broken XML", "empty", "encrypted"],  # a packed file holds the time
+        ids=["damaged", "another ZIP", "broken XML", "empty", "encrypted"],
     )
     def test_what_cannot_be_read_is_told(self, payload, reason):
         with pytest.raises(UnreadableDocument, match=reason):
