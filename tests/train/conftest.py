@@ -63,7 +63,9 @@ def save_bare_bert(folder: Path, **special_tokens: str) -> Path:
         intermediate_size=16,
         max_position_embeddings=64,
     )
-    BertModel(config).save_pretrained(folder)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        BertModel(config).save_pretrained(folder)
     words.save_pretrained(folder)
     return folder
 
